@@ -1,0 +1,53 @@
+package schema
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Fold maps texts that differ only in case or composition to one (Unicode canonical caseless matching, full
+// folding, then NFC). Keys such as userName are folded once, here, and compared as bytes ever after: neither database
+// may fold or sort for us, as no two of them agree. Folding twice is folding once.
+func Fold(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	// Decomposed first: folding U+0345 moves it past marks that have yet to be ordered (Unicode 3.13, D145).
+	return norm.NFC.String(cases.Fold().String(norm.NFD.String(s)))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// lower folds a name. Names are ASCII, and only ASCII may fold into one: Unicode has a Kelvin sign that
+// folds to k.
+func lower(s string) string {
+	for i := range len(s) {
+		if c := s[i]; 'A' <= c && c <= 'Z' {
+			b := []byte(s)
+			for ; i < len(b); i++ {
+				if c := b[i]; 'A' <= c && c <= 'Z' {
+					b[i] = c + 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+func equalFold(a, b string) bool { return len(a) == len(b) && lower(a) == lower(b) }
+
+// isNameByte says whether c can stand in an attribute path (RFC 7644 §3.4.2.2: URI, ATTRNAME, "$ref").
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_:.$", c) >= 0
+}
