@@ -31,21 +31,31 @@ func isASCII(s string) bool {
 // lower folds a name. Names are ASCII, and only ASCII may fold into one: Unicode has a Kelvin sign that
 // folds to k.
 func lower(s string) string {
-	for i := range len(s) {
-		if c := s[i]; 'A' <= c && c <= 'Z' {
-			b := []byte(s)
-			for ; i < len(b); i++ {
-				if c := b[i]; 'A' <= c && c <= 'Z' {
-					b[i] = c + 'a' - 'A'
-				}
-			}
-			return string(b)
-		}
+	b := []byte(s)
+	for i, c := range b {
+		b[i] = lowerByte(c)
 	}
-	return s
+	return string(b)
 }
 
-func equalFold(a, b string) bool { return len(a) == len(b) && lower(a) == lower(b) }
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lowerByte(a[i]) != lowerByte(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
 
 // isNameByte says whether c can stand in an attribute path (RFC 7644 §3.4.2.2: URI, ATTRNAME, "$ref").
 func isNameByte(c byte) bool {

@@ -1,5 +1,7 @@
 package schema
 
+import "maps"
+
 // Select returns the part of the attributes that the granted canonical names cover. Values are shared
 // with a, not copied.
 func Select(t Type, a Attributes, granted []string) Attributes {
@@ -90,10 +92,7 @@ func References(t Type, a Attributes) []Reference {
 // MapReferences returns the attributes with each pointer's value replaced by what to says, and left out
 // where it says no. Only what holds pointers is copied.
 func MapReferences(t Type, a Attributes, to func(Reference) (string, bool)) Attributes {
-	out := make(Attributes, len(a))
-	for k, v := range a {
-		out[k] = v
-	}
+	out := maps.Clone(a)
 	for _, name := range ReferenceNames(t) {
 		f, _ := t.locate(name)
 		object := out
@@ -102,10 +101,7 @@ func MapReferences(t Type, a Attributes, to func(Reference) (string, bool)) Attr
 			if !ok {
 				continue
 			}
-			object = make(map[string]any, len(inner))
-			for k, v := range inner {
-				object[k] = v
-			}
+			object = maps.Clone(inner)
 			out[f.urn] = object
 		}
 		if v := mapPointer(name, object[f.attr.Name], to); v != nil {
