@@ -1,0 +1,143 @@
+package subscriptions
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"regexp"
+	"time"
+
+	"tidings/events"
+)
+
+// Next is what becomes of a token after an attempt.
+type Next uint8
+
+const (
+	// Done: the receiver has it.
+	Done Next = iota
+	// Retry: the same bytes again, later.
+	Retry
+	// Dead: a repeat cannot help; the delivery becomes a dead letter and the stream goes on.
+	Dead
+	// Hold: the receiver refuses us as a whole (401, 403, 410, gone for long); the stream is to be paused.
+	Hold
+)
+
+// Answer is what came of an attempt to hand over a token.
+type Answer struct {
+	Status     int           // of HTTP; 0 when there was no answer
+	Code       string        // the err of a 400's JSON body (RFC 8935 section 2.3), as the receiver wrote it; "" if there is none
+	RetryAfter time.Duration // of the header; 0 if there is none
+	Failure    string        // why there was no answer: "timeout", "dns", "tls", "refused", "blocked", …
+}
+
+// Waits between attempts (RFC 8935 section 2: so that the receiver is not overwhelmed).
+const (
+	shortest = time.Second
+	longest  = 10 * time.Minute
+	// asked bounds what a receiver can ask for by Retry-After.
+	asked = time.Hour
+)
+
+// Patience, in attempts.
+const (
+	few = 3
+	// gone: the host answers, our endpoint is not there. At 5 to 10 minutes each this is about a day and a half.
+	gone = 300
+	// silent: nobody answers, or only with temporary refusals. At 5 minutes on average this is two weeks: a receiver
+	// that was down for a week is served when it returns, and nothing had to be kept for it but a cursor.
+	silent = 4000
+)
+
+// NextStep says what becomes of a token after an attempt, when to try again (for Retry only), and in a word why: the
+// receiver's error code, "http 503", or the kind of failure; it holds nothing else that a receiver wrote. Attempts
+// count from 1, this one included; jitter is random in [0, 1).
+func NextStep(a Answer, attempts int, jitter float64) (next Next, after time.Duration, reason string) {
+	next, slow, reason := a.verdict(max(attempts, 1))
+	if next == Retry {
+		after = max(pause(max(attempts, 1), slow, jitter), min(a.RetryAfter, asked))
+	}
+	return next, after, reason
+}
+
+// PollError is the same for a token that a poll or a socket reported in setErrs (PB-11). There is no "later" in such a
+// report, so it counts as the last attempt; and who polls does not refuse us as a whole, so nothing is held.
+func PollError(code string) (Next, string) {
+	next, _, reason := NextStep(Answer{Status: http.StatusBadRequest, Code: code}, math.MaxInt, 0)
+	if next == Hold {
+		next = Dead
+	}
+	return next, reason
+}
+
+// verdict judges an answer; slow means that a retry is not to be soon.
+func (a Answer) verdict(attempts int) (next Next, slow bool, reason string) {
+	reason = fmt.Sprintf("http %d", a.Status)
+	switch {
+	case a.Status == 0:
+		if a.Failure == "" {
+			return until(silent, attempts, Hold), false, "no answer"
+		}
+		if a.Failure == "blocked" { // an address that must not be connected to: somebody has to mend the setting
+			return until(gone, attempts, Hold), true, a.Failure
+		}
+		return until(silent, attempts, Hold), false, a.Failure
+	case a.Status >= 200 && a.Status < 300: // RFC 8935 section 2.2 wants 202; a receiver that says 200 or 204 has it too
+		return Done, false, reason
+	case a.Status == http.StatusBadRequest:
+		return a.refusal(attempts)
+	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden, a.Status == http.StatusGone:
+		return Hold, false, reason
+	case a.Status == http.StatusRequestEntityTooLarge, a.Status == http.StatusUnprocessableEntity:
+		return until(few, attempts, Dead), false, reason // about this token, though not said as RFC 8935 has it
+	case a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly, a.Status == http.StatusTooManyRequests,
+		a.Status >= 500, a.Status < 200:
+		return until(silent, attempts, Hold), false, reason
+	}
+	// 404, redirects (never followed) and the rest of 4xx: this is not the endpoint, for any token.
+	return until(gone, attempts, Hold), true, reason
+}
+
+// code is the form of the codes in the registry of RFC 8935 section 7.1; another could smuggle text into logs.
+var code = regexp.MustCompile(`^[A-Za-z0-9_]{1,64}$`)
+
+// refusal judges a 400 by its code (RFC 8935 section 2.4, SSF 1.0 section 8.1.4.1).
+func (a Answer) refusal(attempts int) (next Next, slow bool, reason string) {
+	switch a.Code {
+	case "":
+		return until(few, attempts, Dead), false, "http 400"
+	case events.CodeAuthenticationFailed:
+		return Hold, false, a.Code // what others say by 401
+	case events.CodeAccessDenied:
+		return until(few, attempts, Dead), true, a.Code // may pass (RFC 8935 section 4)
+	case events.CodeInvalidKey:
+		return until(2, attempts, Dead), false, a.Code // once more: the receiver may have read our keys anew
+	}
+	if !code.MatchString(a.Code) {
+		return Dead, false, events.CodeInvalidRequest
+	}
+	return Dead, false, a.Code
+}
+
+// until retries while attempts are fewer than patience; then it is over.
+func until(patience, attempts int, over Next) Next {
+	if attempts < patience {
+		return Retry
+	}
+	return over
+}
+
+// pause is exponential with full jitter, from one second to ten minutes; when slow, always in its upper half.
+func pause(attempts int, slow bool, jitter float64) time.Duration {
+	if !(jitter >= 0 && jitter < 1) { // NaN among them
+		jitter = 1
+	}
+	low, high := shortest, longest
+	if slow {
+		low = longest / 2
+	} else if attempts < 10 {
+		high = min(shortest<<attempts, longest)
+	}
+	return low + time.Duration(jitter*float64(high-low))
+}

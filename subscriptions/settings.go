@@ -1,0 +1,131 @@
+package subscriptions
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"tidings/events"
+)
+
+// Bounds of what a receiver may make us keep.
+const (
+	maxDescription = 1000 // runes; the rest is cut (SC-11)
+	maxEndpoint    = 2048 // bytes
+	maxHeader      = 4096 // bytes
+	maxRequested   = 64
+	maxType        = 512 // bytes of a requested type that is kept; no type of ours is longer
+)
+
+// Invalid says which member of what a receiver asked for cannot be, and why: fit for the detail of a 400 answer. It
+// never quotes the member's value, which may be a secret.
+type Invalid struct {
+	Member string // as in the JSON body: "delivery.endpoint_url"
+	Reason string
+}
+
+func (e *Invalid) Error() string { return e.Member + " " + e.Reason }
+
+// Validate checks what a receiver asked for and returns it in the form to keep: no method means poll (SSF 1.0 section
+// 8.1.1.1), a long description is cut. allowInsecure permits push to http and to this machine, for trials. The error
+// is an *Invalid.
+//
+// The endpoint_url of poll and websocket is the transmitter's. A caller that gets its own URL back in an update takes
+// it out before (SSF 1.0 section 8.1.1.3); any other is refused here.
+func (s Settings) Validate(allowInsecure bool) (Settings, error) {
+	if len(s.Requested) > maxRequested {
+		return Settings{}, &Invalid{"events_requested", fmt.Sprintf("has more than %d types", maxRequested)}
+	}
+	if s.Requested != nil {
+		// Too long to be known is unknown, and so ignored (SC-05); the list stays a list.
+		s.Requested = slices.DeleteFunc(slices.Clone(s.Requested), func(t events.Type) bool { return t == "" || len(t) > maxType })
+	}
+	if runes := []rune(s.Description); len(runes) > maxDescription {
+		s.Description = string(runes[:maxDescription])
+	}
+	if s.Delivery == (Delivery{}) {
+		s.Delivery.Method = events.MethodPoll
+	}
+	return s, s.Delivery.validate(allowInsecure)
+}
+
+func (d Delivery) validate(allowInsecure bool) error {
+	if !slices.Contains(MethodsSupported(), d.Method) {
+		return &Invalid{"delivery.method", "is not among delivery_methods_supported"}
+	}
+	if d.Method == events.MethodPush {
+		if reason := refuseEndpoint(d.EndpointURL, allowInsecure); reason != "" {
+			return &Invalid{"delivery.endpoint_url", reason}
+		}
+		if reason := refuseHeader(d.AuthorizationHeader); reason != "" {
+			return &Invalid{"delivery.authorization_header", reason}
+		}
+		return nil
+	}
+	if d.EndpointURL != "" {
+		return &Invalid{"delivery.endpoint_url", "is made by the transmitter for this method"}
+	}
+	if d.AuthorizationHeader != "" {
+		return &Invalid{"delivery.authorization_header", "is for push only"}
+	}
+	return nil
+}
+
+// refuseEndpoint says what is wrong with a push endpoint, "" if nothing. Names are looked up only when a push connects,
+// and the address is judged there again (CR-10); an address written out is refused at once, so that the receiver learns
+// it now.
+func refuseEndpoint(text string, allowInsecure bool) string {
+	if text == "" {
+		return "is missing"
+	}
+	if len(text) > maxEndpoint {
+		return fmt.Sprintf("is longer than %d bytes", maxEndpoint)
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.Opaque != "" {
+		return "is no absolute URL"
+	}
+	if u.Scheme != "https" && !(allowInsecure && u.Scheme == "http") {
+		return "is no https URL"
+	}
+	if u.User != nil {
+		return "has user information" // it would end in logs; authorization_header is the place
+	}
+	if strings.Contains(text, "#") {
+		return "has a fragment"
+	}
+	if !allowInsecure && insideHost(u.Hostname()) {
+		return "names a host that is not on the public internet"
+	}
+	return ""
+}
+
+// insideHost tells hosts that are evidently not public.
+func insideHost(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	addr = addr.Unmap()
+	return !addr.IsGlobalUnicast() || addr.IsPrivate()
+}
+
+// refuseHeader says what is wrong with the value of an Authorization header, "" if nothing. It has to be sent verbatim
+// (DE-02): a line break would start another header, and spaces at the ends do not survive HTTP.
+func refuseHeader(value string) string {
+	switch {
+	case len(value) > maxHeader:
+		return fmt.Sprintf("is longer than %d bytes", maxHeader)
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }):
+		return "has characters that are not visible ASCII"
+	case strings.TrimSpace(value) != value:
+		return "begins or ends with a space"
+	}
+	return ""
+}

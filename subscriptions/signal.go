@@ -1,0 +1,113 @@
+package subscriptions
+
+import (
+	"maps"
+	"slices"
+
+	"tidings/events"
+)
+
+// Signal is something a party should do once: end sessions, distrust a credential, follow a renamed identifier.
+type Signal struct {
+	Type events.Type
+	// Payload holds members of the event. For identifier-changed and identifier-recycled it is {"kind": "email", "phone"
+	// or "userName", "old": the value that no longer holds}: both make the subject, and stand in no event's payload.
+	Payload map[string]any
+	// Members narrow the subject: session, device, tenant (SSF 1.0 section 3.3). "user" is always the entry.
+	Members map[string]events.Subject
+}
+
+// always may stand in every CAEP event (CAEP 1.0 section 2), and in credential-compromise (RISC 1.0 section 2.7).
+var always = []string{"event_timestamp", "initiating_entity", "reason_admin", "reason_user"}
+
+// carries says which types can be signalled, and which members of a signal's payload reach the event; the rest stays
+// here, so that no value gets out by a member nobody thought of. Whether an account is active or gone is state, told
+// from the feed, and cannot be signalled.
+var carries = map[events.Type][]string{
+	events.SessionRevoked:         always,
+	events.CredentialChange:       with("credential_type", "change_type", "friendly_name", "x509_issuer", "x509_serial", "fido2_aaguid"),
+	events.DeviceComplianceChange: with("previous_status", "current_status"),
+	events.RiskLevelChange:        with("principal", "current_level", "previous_level", "risk_reason"),
+	events.AssuranceLevelChange:   with("namespace", "current_level", "previous_level", "change_direction"),
+	events.SessionEstablished:     with("fp_ua", "acr", "amr", "ext_id"),
+	events.SessionPresented:       with("fp_ua", "ext_id"),
+
+	events.CredentialCompromise:            with("credential_type"),
+	events.AccountCredentialChangeRequired: nil,
+	events.IdentifierChanged:               nil,
+	events.IdentifierRecycled:              nil,
+	events.RecoveryActivated:               nil,
+	events.RecoveryInformationChanged:      nil,
+}
+
+func with(names ...string) []string { return append(names, always...) }
+
+// Validate checks a signal before it is raised; the error is an *Invalid. It tells the member, never its value.
+func (s Signal) Validate() error {
+	allowed, ok := carries[s.Type]
+	if !ok {
+		return &Invalid{"type", "cannot be signalled"}
+	}
+	if s.renames() {
+		if s.identifier().IsZero() {
+			return &Invalid{"payload", `needs "kind" (email, phone, userName) and "old", an address or E.164 number`}
+		}
+		allowed = []string{"kind", "old"}
+	}
+	for name := range s.Payload {
+		if !slices.Contains(allowed, name) {
+			return &Invalid{"payload", "has a member that the event type does not define"}
+		}
+	}
+	if err := events.Validate(s.Type, s.payload()); err != nil {
+		return &Invalid{"payload", "does not fit the event type"}
+	}
+	for name, part := range s.Members {
+		if name == "user" || s.renames() || events.Complex(map[string]events.Subject{name: part}).IsZero() {
+			return &Invalid{"subject", "has a member that cannot stand beside the user"}
+		}
+	}
+	return nil
+}
+
+// payload copies what may reach the event.
+func (s Signal) payload() map[string]any {
+	out := map[string]any{}
+	for _, name := range carries[s.Type] {
+		if value, ok := s.Payload[name]; ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// renames reports whether the subject must be the identifier itself (RISC 1.0 sections 2.5 and 2.6).
+func (s Signal) renames() bool {
+	return s.Type == events.IdentifierChanged || s.Type == events.IdentifierRecycled
+}
+
+// identifier is the subject of a signal that renames: the old value, which the receiver knows the person by (RI-05).
+// A userName serves if it is an address; the zero Subject means that there is no such event.
+func (s Signal) identifier() events.Subject {
+	old, _ := s.Payload["old"].(string)
+	switch s.Payload["kind"] {
+	case "email", "userName":
+		return events.Email(old)
+	case "phone":
+		return events.Phone(old)
+	}
+	return events.Subject{}
+}
+
+// subject is who the signal is about, given the entry's own subject.
+func (s Signal) subject(user events.Subject) events.Subject {
+	if s.renames() {
+		return s.identifier()
+	}
+	if len(s.Members) == 0 || user.IsZero() {
+		return user
+	}
+	members := maps.Clone(s.Members)
+	members["user"] = user
+	return events.Complex(members)
+}

@@ -1,0 +1,50 @@
+package subscriptions
+
+import "tidings/events"
+
+// Profile says what a party's streams get by default.
+type Profile string
+
+const (
+	// Tidings streams: ES256, SCIM notices, account and session events.
+	Tidings Profile = "tidings"
+	// CAEP streams follow the CAEP interoperability profile: RS256, reason_admin, all subjects.
+	CAEP Profile = "caep"
+)
+
+// SubjectFormat is how CAEP and RISC events name a person to a party; SCIM events always use the scim format.
+type SubjectFormat string
+
+const (
+	FormatIssSub SubjectFormat = "iss_sub"
+	FormatEmail  SubjectFormat = "email"
+	FormatOpaque SubjectFormat = "opaque"
+	FormatPhone  SubjectFormat = "phone_number"
+)
+
+// Status of a stream (SSF 1.0 section 8.1.2).
+type Status string
+
+const (
+	Enabled  Status = "enabled"
+	Paused   Status = "paused"
+	Disabled Status = "disabled"
+)
+
+// Delivery says by which of the ways out a stream's tokens leave (SSF 1.0 section 6.1).
+type Delivery struct {
+	Method      string `json:"method"`
+	EndpointURL string `json:"endpoint_url,omitempty"`
+	// AuthorizationHeader is the literal value sent with every push (DE-02). It is a secret: the store holds it sealed,
+	// and it stands in no log, error or answer.
+	AuthorizationHeader string `json:"authorization_header,omitempty"`
+}
+
+// Settings are what the receiver chose for its stream.
+type Settings struct {
+	// Requested event types; nil means that the profile's types were taken (SC-20). An empty list is a choice, not the
+	// lack of one (SC-21), and stays one when it is kept as JSON.
+	Requested   []events.Type `json:"events_requested,omitzero"`
+	Delivery    Delivery      `json:"delivery"`
+	Description string        `json:"description,omitempty"`
+}
