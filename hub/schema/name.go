@@ -176,14 +176,17 @@ func split(name string) (root, sub string) {
 	return name[:colon+dot], name[colon+dot+1:]
 }
 
+// maskSalt is the first number with which no two of the attributes known here share a bit.
+const maskSalt = "1154:"
+
 // Mask sums names up as one bit for each root, so that a store can select by "mask & mask <> 0": names with the same
 // root always share a bit, others seldom do. It is an index of a rule and never the rule. The top bit stays
-// clear, as SQL's bigint is signed. Masks are stored: the hash may never change (TestMask pins it).
+// clear, as SQL's bigint is signed. Masks are stored: hash and salt may never change (TestMask pins them).
 func Mask(names ...string) uint64 {
 	var mask uint64
 	for _, name := range names {
 		h := fnv.New64a()
-		h.Write([]byte(Root(name)))
+		h.Write([]byte(maskSalt + Root(name)))
 		mask |= 1 << (h.Sum64() % 63)
 	}
 	return mask

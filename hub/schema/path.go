@@ -36,7 +36,8 @@ func parsePath(t Type, text string) (path, error) {
 	}
 	f, ok := p.resolve(p.token)
 	if !ok {
-		return path{}, refuse(InvalidPath, "unknown attribute %s", printable(p.token))
+		name, _, _ := strings.Cut(text, "[")
+		return path{}, refuse(InvalidPath, "unknown attribute %s", printable(name))
 	}
 	p.next()
 	at := path{field: f}
