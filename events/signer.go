@@ -17,12 +17,6 @@ type Signer struct {
 	header string // the JOSE header as it stands in every SET: encoded, with its dot
 }
 
-// hidden keeps jwx from seeing which kind of key it holds. Given an
-// *ecdsa.PrivateKey jwx copies it for every signature, and crypto/ecdsa then
-// checks and converts the copy anew each time; through crypto.Signer it does not
-// (BenchmarkSign).
-type hidden struct{ crypto.Signer }
-
 // NewSigner makes a signer. The key must be of the algorithm's kind (RS256: 2048
 // bits or more), the kid not empty; otherwise the error wraps [ErrKey].
 func NewSigner(key crypto.Signer, alg Algorithm, kid string) (*Signer, error) {
@@ -39,7 +33,7 @@ func NewSigner(key crypto.Signer, alg Algorithm, kid string) (*Signer, error) {
 	}
 	header := quote([]byte(`{"alg":"`+string(alg)+`","typ":"secevent+jwt","kid":`), kid)
 	encoded := base64.RawURLEncoding.EncodeToString(append(header, '}'))
-	return &Signer{key: hidden{key}, public: public, jws: by, header: encoded + "."}, nil
+	return &Signer{key: key, public: public, jws: by, header: encoded + "."}, nil
 }
 
 // PublicKey is what receivers need to check the signer's tokens.

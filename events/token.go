@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -48,7 +49,7 @@ func (t Token) check() error {
 		return fmt.Errorf("%w: jti is missing", ErrInvalidRequest)
 	case t.IssuedAt <= 0:
 		return fmt.Errorf("%w: iat is missing", ErrInvalidRequest)
-	case len(t.Audience) == 0:
+	case len(t.Audience) == 0 || slices.Contains(t.Audience, ""):
 		return fmt.Errorf("%w: aud is missing", ErrInvalidRequest)
 	case t.SubID.IsZero():
 		return fmt.Errorf("%w: sub_id is missing", ErrInvalidRequest)
@@ -80,7 +81,7 @@ func (t Token) appendClaims(out []byte) ([]byte, error) {
 	}
 	payload, err := json.Marshal(t.Payload)
 	if err != nil {
-		return nil, fmt.Errorf("marshal payload: %w", err)
+		return nil, fmt.Errorf("%w: marshal payload: %w", ErrInvalidRequest, err)
 	}
 	return append(append(out, payload...), '}', '}'), nil
 }

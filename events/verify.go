@@ -132,9 +132,9 @@ func parseCompact(compact []byte) (compactSET, error) {
 	return set, nil
 }
 
-// decodeBase64 decodes unpadded base64url in its one canonical form: the decoder
-// of the standard library passes over line breaks, and a SET must have one text
-// only.
+// decodeBase64 decodes unpadded base64url in its one canonical form (RFC 7515 §2).
+// The decoder of the standard library passes over line breaks, so they are looked
+// for.
 func decodeBase64(part []byte) ([]byte, error) {
 	decoded := make([]byte, base64.RawURLEncoding.DecodedLen(len(part)))
 	n, err := base64.RawURLEncoding.Strict().Decode(decoded, part)
