@@ -8,8 +8,9 @@
 // Promises:
 //   - Only event types in a stream's events_delivered leave it, except verification, stream-updated and feed-changed,
 //     which belong to the stream itself (SSF 1.0 sections 8.1.4, 8.1.5).
-//   - One event per token (CI-22), and an event names attributes, never their values: the one value ever told is an
-//     identifier's old one, as the subject of identifier-changed and identifier-recycled.
+//   - An Event is one event of one type (CAEP interoperability profile 1.0 section 2.8.1); its payload names attributes
+//     and never holds their values. A value is told only as the subject: an address by which the party asked to know
+//     people, or the old one of an identifier that changed.
 //   - The same answer of a receiver always leads to the same next step (NextStep); a report of a poll or a socket is
 //     judged as a push's last attempt (PollError).
 //   - No reason, error or default text holds anything that a receiver wrote but a well-formed error code.

@@ -3,7 +3,6 @@ package subscriptions
 import (
 	"fmt"
 	"math"
-	"net/http"
 	"regexp"
 	"time"
 
@@ -64,14 +63,14 @@ func NextStep(a Answer, attempts int, jitter float64) (next Next, after time.Dur
 // PollError is the same for a token that a poll or a socket reported in setErrs (PB-11). There is no "later" in such a
 // report, so it counts as the last attempt; and who polls does not refuse us as a whole, so nothing is held.
 func PollError(code string) (Next, string) {
-	next, _, reason := NextStep(Answer{Status: http.StatusBadRequest, Code: code}, math.MaxInt, 0)
+	next, _, reason := NextStep(Answer{Status: 400, Code: code}, math.MaxInt, 0)
 	if next == Hold {
 		next = Dead
 	}
 	return next, reason
 }
 
-// verdict judges an answer; slow means that a retry is not to be soon.
+// verdict judges an answer; slow means that a retry is not to be soon. Statuses stand as numbers: rules import no HTTP.
 func (a Answer) verdict(attempts int) (next Next, slow bool, reason string) {
 	reason = fmt.Sprintf("http %d", a.Status)
 	switch {
@@ -85,14 +84,13 @@ func (a Answer) verdict(attempts int) (next Next, slow bool, reason string) {
 		return until(silent, attempts, Hold), false, a.Failure
 	case a.Status >= 200 && a.Status < 300: // RFC 8935 section 2.2 wants 202; a receiver that says 200 or 204 has it too
 		return Done, false, reason
-	case a.Status == http.StatusBadRequest:
+	case a.Status == 400:
 		return a.refusal(attempts)
-	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden, a.Status == http.StatusGone:
+	case a.Status == 401, a.Status == 403, a.Status == 410:
 		return Hold, false, reason
-	case a.Status == http.StatusRequestEntityTooLarge, a.Status == http.StatusUnprocessableEntity:
+	case a.Status == 413, a.Status == 422:
 		return until(few, attempts, Dead), false, reason // about this token, though not said as RFC 8935 has it
-	case a.Status == http.StatusRequestTimeout, a.Status == http.StatusTooEarly, a.Status == http.StatusTooManyRequests,
-		a.Status >= 500, a.Status < 200:
+	case a.Status == 408, a.Status == 425, a.Status == 429, a.Status >= 500, a.Status < 200:
 		return until(silent, attempts, Hold), false, reason
 	}
 	// 404, redirects (never followed) and the rest of 4xx: this is not the endpoint, for any token.

@@ -1,0 +1,170 @@
+package subscriptions_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"tidings/events"
+	. "tidings/subscriptions"
+)
+
+func push(url string) Settings {
+	return Settings{Delivery: Delivery{Method: events.MethodPush, EndpointURL: url}}
+}
+
+func TestValidate(t *testing.T) {
+	header := func(value string) Settings {
+		s := push("https://rp.example/events")
+		s.Delivery.AuthorizationHeader = value
+		return s
+	}
+	method := func(method, url, header string) Settings {
+		return Settings{Delivery: Delivery{Method: method, EndpointURL: url, AuthorizationHeader: header}}
+	}
+	for _, row := range []struct {
+		id       string
+		settings Settings
+		insecure bool
+		member   string // of the Invalid; "" for none
+	}{
+		{"CR-01", Settings{}, false, ""},
+		{"SC-08 push", push("https://rp.example/events?x=1"), false, ""},
+		{"SC-08 push without endpoint", push(""), false, "delivery.endpoint_url"},
+		{"CR-04 unknown method", method("urn:example:pigeon", "", ""), false, "delivery.method"},
+		{"CR-04 endpoint without method", method("", "https://rp.example/", ""), false, "delivery.method"},
+		{"CR-10 http", push("http://rp.example/events"), false, "delivery.endpoint_url"},
+		{"http permitted", push("http://rp.example/events"), true, ""},
+		{"CR-10 ftp", push("ftp://rp.example/events"), true, "delivery.endpoint_url"},
+		{"CR-10 relative", push("/events"), true, "delivery.endpoint_url"},
+		{"CR-10 no host", push("https:///events"), true, "delivery.endpoint_url"},
+		{"CR-10 opaque", push("https:rp.example"), true, "delivery.endpoint_url"},
+		{"CR-10 userinfo", push("https://a:b@rp.example/"), true, "delivery.endpoint_url"},
+		{"CR-10 fragment", push("https://rp.example/#"), true, "delivery.endpoint_url"},
+		{"CR-10 line break", push("https://rp.example/\r\nX: y"), true, "delivery.endpoint_url"},
+		{"CR-10 long", push("https://rp.example/" + strings.Repeat("a", 2048)), true, "delivery.endpoint_url"},
+		{"CR-10 loopback", push("https://127.0.0.1/"), false, "delivery.endpoint_url"},
+		{"CR-10 loopback v6", push("https://[::1]:8443/"), false, "delivery.endpoint_url"},
+		{"CR-10 mapped", push("https://[::ffff:10.0.0.1]/"), false, "delivery.endpoint_url"},
+		{"CR-10 private", push("https://192.168.1.1/"), false, "delivery.endpoint_url"},
+		{"CR-10 metadata", push("https://169.254.169.254/latest"), false, "delivery.endpoint_url"},
+		{"CR-10 localhost", push("https://LOCALHOST./"), false, "delivery.endpoint_url"},
+		{"loopback permitted", push("http://127.0.0.1:8080/"), true, ""},
+		{"public address", push("https://192.0.1.1/"), false, ""},
+		{"SC-09", header("Bearer abc"), false, ""},
+		{"SC-23 second header", header("Bearer abc\r\nX-Evil: 1"), false, "delivery.authorization_header"},
+		{"DE-02 not verbatim", header("Bearer abc "), false, "delivery.authorization_header"},
+		{"header is long", header(strings.Repeat("a", 4097)), false, "delivery.authorization_header"},
+		{"DE-04", method(events.MethodPoll, "", ""), false, ""},
+		{"DE-04 own URL", method(events.MethodPoll, "https://rp.example/", ""), false, "delivery.endpoint_url"},
+		{"DE-08", method(events.MethodWebsocket, "", ""), false, ""},
+		{"DE-08 own URL", method(events.MethodWebsocket, "wss://rp.example/", ""), false, "delivery.endpoint_url"},
+		{"SC-09 poll", method(events.MethodPoll, "", "Bearer abc"), false, "delivery.authorization_header"},
+		{"SC-05 many", Settings{Requested: make([]events.Type, 65)}, false, "events_requested"},
+	} {
+		t.Run(row.id, func(t *testing.T) {
+			_, err := row.settings.Validate(row.insecure)
+			var invalid *Invalid
+			if errors.As(err, &invalid) != (row.member != "") || invalid != nil && invalid.Member != row.member {
+				t.Errorf("refused as %v, want %q", err, row.member)
+			}
+			if err != nil && strings.Contains(err.Error(), "abc") {
+				t.Errorf("the error quotes the secret: %v", err)
+			}
+		})
+	}
+}
+
+// CR-02: no delivery means poll. SC-11: a description is cut, by characters. SC-05: unknown types are kept, not refused.
+func TestValidateKeeps(t *testing.T) {
+	asked := []events.Type{"urn:example:later", "", events.Type(strings.Repeat("x", 513)), events.SessionRevoked}
+	s, err := Settings{Description: strings.Repeat("ä", 1500), Requested: asked}.Validate(false)
+	if err != nil || s.Delivery.Method != events.MethodPoll || s.Description != strings.Repeat("ä", 1000) {
+		t.Errorf("%v: %q, %d bytes", err, s.Delivery.Method, len(s.Description))
+	}
+	if want := []events.Type{"urn:example:later", events.SessionRevoked}; !slices.Equal(s.Requested, want) {
+		t.Errorf("keeps %q", s.Requested)
+	}
+	if asked[1] != "" {
+		t.Error("the caller's list was written to")
+	}
+}
+
+func TestDelivered(t *testing.T) {
+	all := []Profile{Tidings, CAEP}
+	for _, p := range all {
+		if got := Delivered(p, Settings{}); !slices.Equal(got, Defaults(p)) || len(got) == 0 {
+			t.Errorf("SC-20 %s: %v", p, got)
+		}
+		for _, d := range Defaults(p) {
+			if !slices.Contains(Offered(p), d) {
+				t.Errorf("SC-06 %s: default %s is not offered", p, d)
+			}
+		}
+		for _, o := range Offered(p) {
+			if definition, known := events.Lookup(o); !known || definition.Values {
+				t.Errorf("%s offers %s, whose events hold values", p, o)
+			}
+		}
+		got := Delivered(p, Settings{Requested: []events.Type{"urn:example:later", events.SessionRevoked, events.FeedAdd, events.SessionRevoked}})
+		if len(got) != 2 {
+			t.Errorf("SC-05 SC-06 %s: %v", p, got)
+		}
+		for _, settings := range []Settings{{Requested: []events.Type{}}, {Requested: []events.Type{events.SessionsRevoked}}} {
+			if text, _ := json.Marshal(Delivered(p, settings)); string(text) != "[]" {
+				t.Errorf("SC-21 %s: %s", p, text)
+			}
+		}
+	}
+}
+
+// SC-21: an empty list is not the lack of one, also after it was kept as JSON.
+func TestSettingsKeepAnEmptyList(t *testing.T) {
+	for _, s := range []Settings{{}, {Requested: []events.Type{}}} {
+		text, err := json.Marshal(s)
+		var back Settings
+		if err != nil || json.Unmarshal(text, &back) != nil || (back.Requested == nil) != (s.Requested == nil) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	if AlgorithmFor(CAEP) != events.RS256 || AlgorithmFor(Tidings) != events.ES256 { // CI-13
+		t.Error("algorithms are mixed up")
+	}
+	for _, want := range []string{events.MethodPush, events.MethodPoll} { // MD-04
+		if !slices.Contains(MethodsSupported(), want) {
+			t.Errorf("%s is not supported", want)
+		}
+	}
+	for _, want := range []events.Type{events.SessionRevoked, events.CredentialChange, events.DeviceComplianceChange} { // CI-23 to CI-25
+		if !slices.Contains(Defaults(CAEP), want) {
+			t.Errorf("%s is not told", want)
+		}
+	}
+}
+
+// Whatever a stranger asks for: what is accepted can be dialled and sent as it stands.
+func FuzzValidate(f *testing.F) {
+	for _, seed := range []string{"https://rp.example/events", "http://[::1]", "https://a@b", "https://%6c/", "https://x\x7f", "//h", "https://h:1/?#"} {
+		f.Add(events.MethodPush, seed, "Bearer abc", true)
+		f.Add("", seed, "\r\n", false)
+	}
+	f.Fuzz(func(t *testing.T, method, url, header string, insecure bool) {
+		s, err := Settings{Description: url, Delivery: Delivery{Method: method, EndpointURL: url, AuthorizationHeader: header}}.Validate(insecure)
+		if err != nil || s.Delivery.Method != events.MethodPush {
+			return
+		}
+		r, err := http.NewRequest(http.MethodPost, s.Delivery.EndpointURL, nil)
+		if err != nil || r.URL.Hostname() == "" || r.URL.User != nil || r.URL.Scheme != "https" && !insecure {
+			t.Errorf("accepted %q: %v", url, err)
+		}
+		if strings.ContainsAny(header, "\r\n\x00") {
+			t.Errorf("accepted the header %q", header)
+		}
+	})
+}
