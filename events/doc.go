@@ -8,8 +8,9 @@
 // the one makes the other accepts, and nothing else is accepted.
 //
 // Promises:
-//   - Every reader of a stranger's bytes here is bounded in size and depth,
-//     refuses repeated member names, and never panics (each has a fuzz test).
+//   - [Verify] and every Parse function for a stranger's JSON are bounded in size
+//     and depth, refuse repeated member names, and never panic (each has a fuzz
+//     test).
 //   - A [Subject] is always valid: there is no way to hold a malformed one but
 //     the zero value. Two subjects are equal exactly when == says so.
 //   - Only asymmetric signatures by a key of the given set, under the one

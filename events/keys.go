@@ -21,7 +21,7 @@ import (
 type Algorithm string
 
 // The algorithms. RS256 is what the CAEP interoperability profile 1.0 §2.6 asks
-// for; ES256 signs about twenty times as fast.
+// for; ES256 signs more than ten times as fast (BenchmarkSign).
 const (
 	ES256 Algorithm = "ES256"
 	RS256 Algorithm = "RS256"

@@ -21,6 +21,7 @@ func TestParseSubject(t *testing.T) {
 		{"email", `{"email":"ann@example.com","format":"email"}`, `{"format":"email","email":"ann@example.com"}`},
 		{"email, non-ASCII", `{"format":"email","email":"änn@example.com"}`, `{"format":"email","email":"änn@example.com"}`},
 		{"email with display name", `{"format":"email","email":"Ann <ann@example.com>"}`, ""},
+		{"email in brackets", `{"format":"email","email":"<ann@example.com>"}`, ""},
 		{"email with comment", `{"format":"email","email":"ann@example.com (Ann)"}`, ""},
 		{"email of two", `{"format":"email","email":"ann@example.com,bob@example.com"}`, ""},
 		{"email without @", `{"format":"email","email":"ann"}`, ""},

@@ -260,6 +260,7 @@ func TestVerifyRefusesAnyOtherText(t *testing.T) {
 		"newline at the end":  text + "\n",
 		"newline inside":      text[:40] + "\n" + text[40:],
 		"padding":             text + "=",
+		"unused last bits":    text[:len(text)-1] + string(text[len(text)-1]+1), // 64 bytes leave four of them
 		"four parts":          text + ".x",
 		"two parts":           parts[0] + "." + parts[1],
 		"no signature":        parts[0] + "." + parts[1] + ".",
