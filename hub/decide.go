@@ -1,0 +1,334 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"tidings/events"
+	"tidings/hub/schema"
+)
+
+// view is the entries that a batch of reports speaks of, as they stand and as the batch changes them.
+type view struct {
+	keyed  map[sourceKey]*draft
+	byID   map[ID]*draft
+	drafts []*draft
+	// later are jobs that have to wait for a round of their own.
+	later []*job
+}
+
+type sourceKey struct{ source, key string }
+
+// draft is one entry in a batch: as it was read, as it will be, and the lines that lead there.
+type draft struct {
+	before *Entry // nil if new
+	entry  Entry
+	// aliases known to lead to the entry, so that a new one is noticed.
+	known   map[string]bool
+	write   *EntryWrite
+	lines   []Change
+	signals []Signal
+	jobs    []*job
+	results []Result
+}
+
+// load reads what the jobs speak of.
+func (h *Hub) load(ctx context.Context, jobs []*job) (*view, error) {
+	v := &view{keyed: map[sourceKey]*draft{}, byID: map[ID]*draft{}}
+	wanted := map[string]map[string]bool{}
+	for _, j := range jobs {
+		if r := j.report; r.Entry.IsZero() {
+			if wanted[r.Source] == nil {
+				wanted[r.Source] = map[string]bool{}
+			}
+			for _, key := range r.keys() {
+				wanted[r.Source][key] = true
+			}
+			continue
+		}
+		if v.byID[j.report.Entry] != nil {
+			continue
+		}
+		e, err := h.store.Entry(ctx, j.report.Entry)
+		switch {
+		case err == nil && e.Deleted == 0:
+			v.add(e)
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return nil, fmt.Errorf("read entry: %w", err)
+		}
+	}
+	for source, set := range wanted {
+		keys := slices.Sorted(maps.Keys(set))
+		entries, err := h.store.Entries(ctx, source, keys)
+		if err != nil {
+			return nil, fmt.Errorf("read entries: %w", err)
+		}
+		for i, e := range entries {
+			if e == nil {
+				continue
+			}
+			d := v.byID[e.ID]
+			if d == nil {
+				d = v.add(e)
+			}
+			v.keyed[sourceKey{source, keys[i]}] = d
+			d.known[keys[i]] = true
+		}
+	}
+	return v, nil
+}
+
+func (v *view) add(e *Entry) *draft {
+	d := &draft{before: e, entry: *e, known: map[string]bool{}}
+	v.byID[e.ID] = d
+	return d
+}
+
+// keys are the folded names of the object at its source, its own first.
+func (r Report) keys() []string {
+	keys := []string{schema.Fold(r.Key)}
+	for _, a := range r.Aliases {
+		if k := schema.Fold(a); !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// decide applies the jobs to the view, in order. Reports of one entry apply one after another and share an item.
+func (v *view) decide(jobs []*job, now int64) []*draft {
+	for _, j := range jobs {
+		d, err := v.find(j.report)
+		if err == nil && d != nil && d.closed(j) {
+			v.later = append(v.later, j)
+			continue
+		}
+		var r Result
+		if err == nil {
+			if d == nil {
+				d = v.create(j.report)
+			}
+			r, err = d.apply(j.report, now)
+		}
+		if err != nil {
+			j.finish(Result{Err: err}, nil)
+			continue
+		}
+		if len(d.jobs) == 0 {
+			v.drafts = append(v.drafts, d)
+		}
+		d.jobs, d.results = append(d.jobs, j), append(d.results, r)
+	}
+	return v.drafts
+}
+
+// closed: the job has to wait for the next round, since it or one that is in must go alone, or since the entry ends in
+// this batch: the next report of its key makes a new entry.
+func (d *draft) closed(j *job) bool {
+	return d.write != nil && d.write.Delete || j.alone && len(d.jobs) > 0 ||
+		slices.ContainsFunc(d.jobs, func(o *job) bool { return o.alone })
+}
+
+// find is the draft a report speaks of; nil if there is none and the report may make one.
+func (v *view) find(r Report) (*draft, error) {
+	var d *draft
+	if r.Entry.IsZero() {
+		d = v.keyed[sourceKey{r.Source, schema.Fold(r.Key)}]
+	} else {
+		d = v.byID[r.Entry]
+	}
+	stands := d != nil && (d.before != nil || d.write != nil) // else an earlier report failed to make it
+	switch {
+	case stands && r.Create:
+		return nil, ErrTaken
+	case !stands && (!r.Entry.IsZero() || r.Patch != nil || r.Gone):
+		return nil, ErrNotFound
+	}
+	return d, nil
+}
+
+// create starts a new entry. A failed first report leaves a draft that nobody finds or commits.
+func (v *view) create(r Report) *draft {
+	id := NewID()
+	if own, err := ParseID(r.Key); err == nil && r.Create {
+		id = own // a source that knows its objects by the hub's ids (SCIM) chose it for the new object
+	}
+	d := &draft{entry: Entry{ID: id, Type: r.Type, Source: r.Source, Active: true}, known: map[string]bool{}}
+	v.keyed[sourceKey{r.Source, schema.Fold(r.Key)}] = d
+	v.byID[id] = d
+	return d
+}
+
+// apply brings the draft to what the report says and notes the difference.
+func (d *draft) apply(r Report, now int64) (Result, error) {
+	if r.IfVersion != 0 && (r.IfVersion != d.entry.Version || d.write != nil) {
+		return Result{}, ErrVersion
+	}
+	if r.Gone {
+		return d.delete(r, now), nil
+	}
+	next, err := d.next(r)
+	if err != nil {
+		return Result{}, err
+	}
+	names := schema.Diff(d.entry.Type, d.entry.Attributes, next.Attributes)
+	kind := Updated
+	switch {
+	case d.before == nil && d.write == nil:
+		kind = Created
+		names = append(names, "active")
+	case next.Active != d.entry.Active:
+		names = append(names, "active")
+		kind = EnabledEntry
+		if !next.Active {
+			kind = DisabledEntry
+		}
+	}
+	slices.Sort(names)
+	rekeyed := r.Entry.IsZero() && slices.ContainsFunc(r.keys(), func(k string) bool { return !d.known[k] })
+	if len(names) == 0 && !next.Password && !rekeyed {
+		return Result{}, nil
+	}
+	if kind != Created {
+		d.signals = append(d.signals, d.raise(kind, names, next, r, now)...)
+	}
+	renamed := d.entry.Type == schema.Group && slices.Contains(names, "displayName") && kind != Created
+	d.entry.Attributes, d.entry.Active = next.Attributes, next.Active
+	d.rewrite(r, renamed)
+	if len(names) == 0 {
+		return Result{}, nil
+	}
+	d.lines = append(d.lines, Change{Kind: kind, Entry: d.entry.ID, Attributes: names, Time: now, Actor: r.Actor, Source: r.Source, Txn: r.Txn})
+	return Result{Kind: kind, Names: names}, nil
+}
+
+// next is the object as the report says it is.
+func (d *draft) next(r Report) (schema.Resource, error) {
+	current := schema.Resource{Attributes: d.entry.Attributes, Active: d.entry.Active}
+	if r.Patch != nil {
+		return schema.Patch(d.entry.Type, current, r.Patch)
+	}
+	next := *r.Resource
+	if r.Names != nil && d.entry.Attributes != nil {
+		next.Attributes = overlay(d.entry.Attributes, next.Attributes, r.Names)
+		if !slices.Contains(r.Names, "active") {
+			next.Active = current.Active
+		}
+	}
+	return next, nil
+}
+
+// rewrite notes what has to be written of the entry besides its attributes.
+func (d *draft) rewrite(r Report, renamed bool) {
+	if d.write == nil {
+		d.write = &EntryWrite{}
+	}
+	d.write.Renamed = d.write.Renamed || renamed
+	if r.Entry.IsZero() {
+		for _, k := range r.keys() {
+			d.known[k] = true
+		}
+		d.write.Keys = r.keys()
+	}
+	if name, ok := d.entry.Attributes["userName"].(string); ok {
+		d.write.UserName = schema.Fold(name)
+	}
+	d.write.References = nil
+	for _, ref := range schema.References(d.entry.Type, d.entry.Attributes) {
+		d.write.References = append(d.write.References, Reference{From: d.entry.ID, Name: ref.Name, Key: schema.Fold(ref.Value)})
+	}
+}
+
+func (d *draft) delete(r Report, now int64) Result {
+	d.write = &EntryWrite{Delete: true}
+	d.lines = append(d.lines, Change{Kind: Deleted, Entry: d.entry.ID, Time: now, Actor: r.Actor, Source: r.Source, Txn: r.Txn})
+	d.signals = nil // the end of the entry ends everything about it
+	return Result{Kind: Deleted}
+}
+
+// raise finds what parties should do once because of a change.
+func (d *draft) raise(kind ChangeKind, names []string, next schema.Resource, r Report, now int64) (raised []Signal) {
+	if d.entry.Type != schema.User {
+		return nil
+	}
+	signal := func(t events.Type, covers string, payload map[string]any) {
+		raised = append(raised, Signal{Entry: d.entry.ID, Type: t, Covers: covers, plain: payload, Expires: now + SignalLife.Microseconds(), Txn: r.Txn, Time: now})
+	}
+	if kind == DisabledEntry {
+		signal(events.SessionRevoked, "", nil)
+	}
+	if next.Password {
+		signal(events.CredentialChange, "", map[string]any{"credential_type": "password", "change_type": "update"})
+	}
+	for _, id := range []struct{ name, kind string }{{"userName", "userName"}, {"emails", "email"}, {"phoneNumbers", "phone"}} {
+		if !slices.Contains(names, id.name) {
+			continue
+		}
+		old := identifier(d.entry.Attributes, id.name)
+		if old != "" && old != identifier(next.Attributes, id.name) {
+			signal(events.IdentifierChanged, id.name, map[string]any{"kind": id.kind, "old": old})
+		}
+	}
+	return raised
+}
+
+// identifier is the one value of an attribute by which others may know a person: the primary one, else the first of
+// type work, else the first.
+func identifier(a schema.Attributes, name string) string {
+	if s, ok := a[name].(string); ok {
+		return s
+	}
+	best, rank := "", 0
+	list, _ := a[name].([]any)
+	for _, element := range list {
+		m, _ := element.(map[string]any)
+		value, _ := m["value"].(string)
+		r := 1
+		if m["type"] == "work" {
+			r = 2
+		}
+		if m["primary"] == true {
+			r = 3
+		}
+		if value != "" && r > rank {
+			best, rank = value, r
+		}
+	}
+	return best
+}
+
+func (d *draft) item() Item {
+	d.write.Entry = d.entry
+	return Item{Entry: d.write, Lines: d.lines, Signals: d.signals}
+}
+
+// finish answers the jobs of a draft that was committed, or that had nothing to commit.
+func (d *draft) finish(written *Entry, first int64) {
+	if written == nil && d.write == nil {
+		written = d.before
+	}
+	if written != nil && written.Deleted != 0 {
+		written = nil
+	}
+	for i, j := range d.jobs {
+		r := d.results[i]
+		r.Entry = written
+		if r.Kind != "" {
+			r.Position = first
+		}
+		j.finish(r, nil)
+	}
+}
+
+// sealSignals encrypts payloads, which may hold an identifier's old value, before the store sees them.
+func (h *Hub) sealSignals(d *draft) {
+	for i := range d.signals {
+		if s := &d.signals[i]; s.plain != nil {
+			s.Payload = h.keys.sealed(mustJSON(s.plain), "signal:"+s.Entry.String())
+			s.plain = nil
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tidings/events"
+)
+
+// Config is what the program decides for the engine.
+type Config struct {
+	// Issuer is the public URL of the hub: iss of every token, and the base of every URL that is told.
+	Issuer string
+	// AllowInsecureReceivers permits http and loopback receivers; for a hub on loopback only.
+	AllowInsecureReceivers bool
+	Log                    *slog.Logger
+	// Now is the clock; nil for the real one.
+	Now func() time.Time
+}
+
+// Hub is the engine.
+type Hub struct {
+	store Store
+	keys  *Keys
+	conf  Config
+	log   *slog.Logger
+
+	// door admits one leader at a time, which commits what has queued up for everyone (Ingest).
+	door  chan struct{}
+	queue queue
+
+	hints hints
+}
+
+// Open joins a store and its key file. ErrWrongKey, ErrKeyFile.
+func Open(ctx context.Context, s Store, keyFile []byte, c Config) (*Hub, error) {
+	keys, err := OpenKeys(ctx, s, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Hub{store: s, keys: keys, conf: c, log: c.Log, door: make(chan struct{}, 1)}
+	h.hints.next = make(chan struct{})
+	return h, nil
+}
+
+// Issuer is the public URL of the hub.
+func (h *Hub) Issuer() string { return h.conf.Issuer }
+
+// KeySet holds the public keys that receivers check tokens with.
+func (h *Hub) KeySet(context.Context) (events.KeySet, error) { return h.keys.KeySet() }
+
+// Check verifies the whole store (fsck).
+func (h *Hub) Check(ctx context.Context) ([]string, error) { return h.store.Check(ctx) }
+
+// Head is where the log stands.
+func (h *Hub) Head(ctx context.Context) (Head, error) { return h.store.Head(ctx) }
+
+// Changes reads lines of the log with position > after, oldest first.
+func (h *Hub) Changes(ctx context.Context, after int64, limit int) ([]Change, error) {
+	return h.store.Changes(ctx, after, limit)
+}
+
+func (h *Hub) now() int64 { return h.conf.Now().UnixMicro() }
+
+// hints fans one hint out to everybody who waits. A hint says "look again", nothing more: with every hint lost, those
+// who wait look again at their deadlines and the hub is right, only slower.
+type hints struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+// Wake returns a channel that is closed at the next hint that something was committed. Take it before reading state,
+// read, then wait on it: what is committed in between closes it.
+func (h *Hub) Wake() <-chan struct{} {
+	h.hints.mu.Lock()
+	defer h.hints.mu.Unlock()
+	return h.hints.next
+}
+
+func (h *Hub) hint() {
+	h.hints.mu.Lock()
+	defer h.hints.mu.Unlock()
+	close(h.hints.next)
+	h.hints.next = make(chan struct{})
+}

@@ -1,0 +1,91 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+
+	"tidings/consent"
+	"tidings/subscriptions"
+)
+
+// issue records what is next to be told on a stream and moves its cursor, in one transaction. The decision is made from
+// one snapshot; a grant that ends right after it is caught when the delivery is begun.
+func (h *Hub) issue(ctx context.Context, stream ID) (more bool, err error) {
+	more, err = h.store.Issue(ctx, stream, h.now(), Window, decideIssue)
+	if err != nil {
+		return false, fmt.Errorf("issue: %w", err)
+	}
+	return more, nil
+}
+
+// decideIssue tells the stream's reader what it has not been told: rows of the feed, and signals.
+func decideIssue(in Issuing) Issued {
+	s, page := in.Stream, in.Page
+	if s.Generation != page.Party.Generation {
+		return feedChanged(in)
+	}
+	out := Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: s.Generation}
+	for _, signal := range in.Signals {
+		out.Signal = signal.Position
+		if row, ok := in.SignalRows[signal.Entry]; ok && signal.due(row, page, in.Now) {
+			d := delivery(s, row, page)
+			d.Signal, d.Position, d.Time, d.Txn = signal.Position, signal.Position, signal.Time, signal.Txn
+			out.Deliveries = append(out.Deliveries, d)
+		}
+	}
+	for _, row := range page.Rows {
+		rule, ok := ruled(row, page.Party, page.Head.Policy)
+		if !ok {
+			continue
+		}
+		t := consent.Tell(rule, s.Base, 0, in.Now)
+		if t.Kind == "" {
+			continue
+		}
+		d := delivery(s, row, page)
+		d.Kind, d.Names, d.Gone = t.Kind, t.Names, t.Kind == consent.Removed && row.gone()
+		out.Deliveries = append(out.Deliveries, d)
+	}
+	if !in.MoreSignals {
+		out.Signal = max(out.Signal, page.Head.Position)
+	}
+	if page.More {
+		out.At, out.Tag = page.Last, page.LastTag
+	} else {
+		out.Base, out.At, out.Tag = page.Head.Position, page.Head.Position, page.Head.Tag
+	}
+	return out
+}
+
+// feedChanged answers a change for the party as a whole: what waits was decided under other bounds and is dropped, one
+// notice tells the receiver to read a fresh snapshot, and the stream goes on from the head.
+func feedChanged(in Issuing) Issued {
+	head := in.Page.Head
+	return Issued{
+		Drop:       true,
+		Deliveries: []Delivery{ownDelivery(&in.Stream, subscriptions.FeedChanged(in.Stream.ID.String()), in.Now)},
+		Base:       head.Position, At: head.Position, Tag: head.Tag, Signal: head.Position,
+		Generation: in.Page.Party.Generation,
+	}
+}
+
+// due: the signal is alive and was raised while the party's present grant ran. What was raised before a grant is none
+// of its party's business.
+func (s Signal) due(row FeedRow, page FeedPage, now int64) bool {
+	if s.Expires <= now || !s.Concerns(row, page.Party, now) {
+		return false
+	}
+	return page.Party.Agreement || s.Position > row.Grant.Given
+}
+
+func delivery(s Stream, row FeedRow, page FeedPage) Delivery {
+	d := Delivery{
+		ID: NewID(), Stream: s.ID, Party: s.Party, Entry: row.Entry.ID,
+		Generation: page.Party.Generation, Version: row.version(page.Party),
+		Position: row.Entry.Position, Time: row.Entry.Changed,
+	}
+	if row.Grant != nil {
+		d.Given, d.Position, d.Time = row.Grant.Given, row.Grant.Position, row.Grant.Changed
+	}
+	return d
+}

@@ -1,0 +1,119 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"sort"
+	"time"
+)
+
+// How long things are kept.
+const (
+	// TombstoneLife is how long it is remembered that something ended, and so how old a cursor may be.
+	TombstoneLife = 30 * 24 * time.Hour
+	// SignalLife is how long a signal waits for parties to settle it.
+	SignalLife = 7 * 24 * time.Hour
+)
+
+const (
+	sweepEvery = time.Second
+	eraseEvery = 30 * time.Second
+	trimEvery  = time.Hour
+)
+
+// Run does what nobody calls for: it goes on with wide lines, writes the tombstones of grants whose end has come, erases
+// what signals no longer need, forgets what is older than tombstones live, and fans out hints. It returns when ctx ends.
+// Any number of processes may run it on one store: every step is compared and swapped.
+func (h *Hub) Run(ctx context.Context) error {
+	watch := h.store.Watch(ctx)
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	erase := time.NewTicker(eraseEvery)
+	defer erase.Stop()
+	trim := time.NewTicker(trimEvery)
+	defer trim.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case _, ok := <-watch:
+			if !ok {
+				watch = nil // the sweep's ticks go on without hints
+				continue
+			}
+			h.hint()
+			err = h.FinishEchoes(ctx)
+		case <-sweep.C:
+			err = errors.Join(h.FinishEchoes(ctx), h.Sweep(ctx))
+		case <-erase.C:
+			_, err = h.store.EraseSignals(ctx, h.now(), MaxMoves)
+		case <-trim.C:
+			err = h.trim(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			h.log.Error("upkeep failed; it is tried again", "error", err)
+		}
+	}
+}
+
+// FinishEchoes goes on with wide lines until none is left, one transaction at a time, so that other commits get in
+// between.
+func (h *Hub) FinishEchoes(ctx context.Context) error {
+	for {
+		echoes, err := h.store.Echoes(ctx, 1)
+		if err != nil || len(echoes) == 0 {
+			return err
+		}
+		if _, err := h.store.Commit(ctx, Batch{Now: h.now(), Items: []Item{{Echo: echoes[0]}}}); err != nil {
+			return err
+		}
+	}
+}
+
+// Sweep writes the tombstones of grants whose end has come. They were dead for every check before; time changes nothing
+// by itself, so readers learn of the end by this line.
+func (h *Hub) Sweep(ctx context.Context) error {
+	for {
+		now := h.now()
+		grants, err := h.store.Expired(ctx, now, 200)
+		if err != nil || len(grants) == 0 {
+			return err
+		}
+		items := make([]Item, len(grants))
+		for i, g := range grants {
+			items[i] = Item{
+				Grant: &GrantWrite{Grant: g},
+				Lines: []Change{{Kind: Expired, Entry: g.Entry, Party: g.Party, Actor: "sweeper", Txn: newTxn(), Time: now}},
+			}
+		}
+		// A conflict means that the grant moved or another node was faster: the next look decides.
+		if _, err := h.store.Commit(ctx, Batch{Now: now, Items: items}); err != nil {
+			return err
+		}
+	}
+}
+
+// trim forgets what is older than tombstones live.
+func (h *Hub) trim(ctx context.Context) error {
+	head, err := h.store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	before := h.conf.Now().Add(-TombstoneLife).UnixMicro()
+	var failed error
+	old := sort.Search(int(head.Position-head.Oldest), func(i int) bool {
+		lines, err := h.store.Changes(ctx, head.Oldest+int64(i), 1)
+		failed = errors.Join(failed, err)
+		return len(lines) == 0 || lines[0].Time > before
+	})
+	if failed != nil || old == 0 {
+		return failed
+	}
+	for more := true; more; {
+		if more, err = h.store.Trim(ctx, head.Oldest+int64(old), MaxMoves); err != nil {
+			return err
+		}
+	}
+	return nil
+}

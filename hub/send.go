@@ -1,0 +1,234 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tidings/consent"
+	"tidings/events"
+	"tidings/subscriptions"
+)
+
+// Outgoing is one token that may leave now.
+type Outgoing struct {
+	JTI     string
+	Compact []byte
+	// Delivery is what it belongs to; its tokens go in order, one after another, and Last marks the final one.
+	Delivery ID
+	Attempts int
+	Last     bool
+}
+
+// Next issues, makes, signs and begins what is next on a stream, at most limit deliveries. When it returns, the check of
+// each grant has been committed together with the beginning of the attempt: what it returns is to be sent at once, not
+// queued, and every token is to be answered with Settle before busy is over. more: there is something left to send now.
+func (h *Hub) Next(ctx context.Context, stream ID, owner string, busy time.Duration, limit int) (out []Outgoing, more bool, err error) {
+	for {
+		sendings, err := h.store.Sendable(ctx, stream, h.now(), limit)
+		if err != nil {
+			return nil, false, fmt.Errorf("read what is to be sent: %w", err)
+		}
+		unread := false
+		if len(sendings) < limit {
+			if unread, err = h.issue(ctx, stream); err != nil {
+				return nil, false, err
+			}
+			if sendings, err = h.store.Sendable(ctx, stream, h.now(), limit); err != nil {
+				return nil, false, fmt.Errorf("read what is to be sent: %w", err)
+			}
+		}
+		if len(sendings) == 0 {
+			return nil, unread, nil
+		}
+		if out, err = h.begin(ctx, sendings, owner, busy); err != nil {
+			return nil, false, err
+		}
+		more = unread || len(sendings) == limit
+		// Nothing of this round may go (it was revoked, says nothing on this stream, or another node has it): look on.
+		if len(out) > 0 || !more {
+			return out, more, nil
+		}
+	}
+}
+
+// begin makes the tokens that are missing, on all cores, and starts the attempts in one transaction.
+func (h *Hub) begin(ctx context.Context, sendings []Sending, owner string, busy time.Duration) ([]Outgoing, error) {
+	attempts := make([]Attempt, len(sendings))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range sendings {
+		g.Go(func() (err error) {
+			attempts[i], err = h.prepare(gctx, s)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	now := h.now()
+	for i := range attempts {
+		attempts[i].Owner, attempts[i].Busy = owner, now+busy.Microseconds()
+	}
+	begun, err := h.store.Begin(ctx, now, attempts)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	var out []Outgoing
+	for i, s := range sendings {
+		if !begun[i] {
+			continue
+		}
+		tokens := attempts[i].Tokens
+		if len(tokens) == 0 {
+			tokens = s.Delivery.Tokens
+		}
+		out = append(out, outgoing(s.Delivery, tokens)...)
+	}
+	return out, nil
+}
+
+func outgoing(d Delivery, tokens []SignedToken) (out []Outgoing) {
+	for _, t := range tokens {
+		if !t.Settled {
+			out = append(out, Outgoing{JTI: t.JTI, Compact: t.Compact, Delivery: d.ID, Attempts: d.Attempts + 1})
+		}
+	}
+	if len(out) > 0 {
+		out[len(out)-1].Last = true
+	}
+	return out
+}
+
+// prepare makes a delivery's tokens if it has none. Only trouble of this process is an error: what cannot be made
+// becomes a dead letter, and what says nothing is withdrawn.
+func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
+	a := Attempt{Delivery: s.Delivery.ID, Generation: s.Party.Generation, Position: s.Delivery.Position}
+	if s.Row != nil && s.Row.Grant != nil {
+		a.Given, a.Regraded = s.Row.Grant.Given, s.Row.Grant.Regraded
+	}
+	if len(s.Delivery.Tokens) > 0 {
+		return a, nil
+	}
+	sector, err := h.keys.sector(ctx, s.Party.Sector)
+	if err != nil {
+		return a, err
+	}
+	told, err := h.translateEvents(sector, s)
+	if err != nil {
+		a.Dead = "event cannot be made"
+		h.log.Warn("event cannot be made", "delivery", s.Delivery.ID, "error", err)
+		return a, nil
+	}
+	profile := subscriptions.Profile(s.Party.Profile)
+	signer := h.keys.signers[subscriptions.AlgorithmFor(profile)]
+	for _, e := range told {
+		jti := events.NewJTI()
+		compact, err := signer.Sign(events.Token{
+			Issuer: h.conf.Issuer, JTI: jti, IssuedAt: h.now() / 1e6, Audience: events.Audience{s.Party.Audience},
+			SubID: e.Subject, Txn: sector.transaction(s.Delivery.Txn), Event: e.Type, Payload: e.Payload,
+		})
+		if err != nil {
+			a.Dead, a.Tokens = "token cannot be made", nil
+			h.log.Warn("token cannot be made", "delivery", s.Delivery.ID, "type", e.Type, "error", err)
+			return a, nil
+		}
+		a.Tokens = append(a.Tokens, SignedToken{JTI: jti, Compact: compact})
+	}
+	a.Withdraw = len(a.Tokens) == 0
+	return a, nil
+}
+
+// translateEvents turns a delivery into the events that its stream takes, under the grant as it stands now.
+func (h *Hub) translateEvents(sector *sector, s Sending) ([]subscriptions.Event, error) {
+	d := s.Delivery
+	if d.Entry.IsZero() {
+		payload, err := d.payload()
+		return []subscriptions.Event{{Type: d.Type, Subject: events.Opaque(d.Stream.String()), Payload: payload}}, err
+	}
+	if s.Row == nil {
+		return nil, nil
+	}
+	rule, ok := ruled(*s.Row, s.Party, s.Policy)
+	if !ok {
+		return nil, nil
+	}
+	e := s.Row.Entry
+	profile := subscriptions.Profile(s.Party.Profile)
+	o := subscriptions.Occasion{
+		Kind: d.Kind, Gone: d.Gone, Inactive: !e.Active, Agreement: s.Party.Agreement,
+		ResourceType: string(e.Type), ID: sector.subject(e.ID), Issuer: h.conf.Issuer,
+		Format:  subscriptions.SubjectFormat(s.Party.SubjectFormat),
+		Version: `W/"` + strconv.FormatInt(d.Version, 10) + `"`, Time: d.Time, Profile: profile,
+	}
+	if d.Kind != consent.Removed {
+		if consent.Covered(rule.Terms.Attributes, "emails") {
+			o.Email = identifier(e.Attributes, "emails")
+		}
+		if consent.Covered(rule.Terms.Attributes, "phoneNumbers") {
+			o.Phone = identifier(e.Attributes, "phoneNumbers")
+		}
+	}
+	if d.Signal != 0 {
+		return h.signalEvents(o, s)
+	}
+	o.Names = consent.Current(d.Names, rule.Terms, rule.Grant)
+	if d.Kind == consent.Added {
+		o.Names = rule.Terms.Attributes
+	}
+	if d.Kind == consent.Updated && len(o.Names) == 0 {
+		return nil, nil
+	}
+	return subscriptions.Translate(o, s.delivered()), nil
+}
+
+func (s Sending) delivered() []events.Type {
+	return subscriptions.Delivered(subscriptions.Profile(s.Party.Profile), s.Settings)
+}
+
+func (h *Hub) signalEvents(o subscriptions.Occasion, s Sending) ([]subscriptions.Event, error) {
+	if s.Signal == nil {
+		return nil, nil // its life is over
+	}
+	signal := &subscriptions.Signal{Type: s.Signal.Type}
+	if len(s.Signal.Payload) > 0 {
+		plain, err := h.keys.unsealed(s.Signal.Payload, "signal:"+s.Signal.Entry.String())
+		if err != nil {
+			return nil, fmt.Errorf("open payload: %w", err)
+		}
+		if err := json.Unmarshal(plain, &signal.Payload); err != nil {
+			return nil, fmt.Errorf("read payload: %w", err)
+		}
+	}
+	o.Signal = signal
+	return subscriptions.Translate(o, s.delivered()), nil
+}
+
+// Settle ends attempts with what the receiver said of each token.
+func (h *Hub) Settle(ctx context.Context, stream ID, outcomes []Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	if err := h.store.Settle(ctx, stream, h.now(), outcomes); err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	return nil
+}
+
+// PushWork leases for a node the push streams that have something to do, and says when the next one that waits is due.
+func (h *Hub) PushWork(ctx context.Context, node string, ttl time.Duration) (streams []ID, next time.Time, err error) {
+	now := h.now()
+	streams, due, err := h.store.Lease(ctx, node, now, now+ttl.Microseconds(), events.MethodPush)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("lease streams: %w", err)
+	}
+	if due > 0 {
+		next = time.UnixMicro(due)
+	}
+	return streams, next, nil
+}

@@ -1,0 +1,87 @@
+package hub
+
+import (
+	"tidings/consent"
+	"tidings/events"
+	"tidings/subscriptions"
+)
+
+// Stream is a party's subscription: settings, status and a cursor of two kinds of row, entries and signals.
+type Stream struct {
+	ID, Party ID
+	Settings  subscriptions.Settings
+	Status    subscriptions.Status
+	Reason    string
+	// Base, At and Tag are the stream's place in its party's feed (Cursor); Signal its place among the signals.
+	Base, At, Signal int64
+	Tag              Tag
+	Generation       int64
+	// Version is compared when settings or status are written.
+	Version   int64
+	CreatedAt int64
+	// Verified is when a verification was last asked for, to bound how often that is.
+	Verified int64
+	// Failures counts failed attempts in a row on the stream, and Problem says what the last one was: shown in the
+	// status and to the operator.
+	Failures int
+	Problem  string
+}
+
+// Delivery is what is to be told on a stream and is not yet settled. Per stream and entry there are at most two: one
+// that has been sent and one that waits and absorbs what comes next.
+type Delivery struct {
+	ID     ID
+	Stream ID
+	Party  ID
+	Entry  ID // zero: the stream's own (verification, stream-updated, feed-changed)
+	// Order is the place in the stream: within an entry a later one waits for an earlier one.
+	Order int64
+	Kind  consent.Kind
+	Gone  bool // a removal because the entry was deleted
+	Names []string
+	// Given is the grant's Given when it was issued: a grant given anew is another one. 0 under an agreement, where
+	// Generation takes its place.
+	Given, Generation int64
+	// Version is the grant's counter when issued, told so that a receiver can drop what is older than what it holds.
+	Version int64
+	// Position and Time are of the line that led here; Txn is the line's.
+	Position, Time int64
+	Txn            string
+	// Signal is the position of the signal to tell; 0 for a feed row. Type and Payload are set for the stream's own.
+	Signal  int64
+	Type    events.Type
+	Payload []byte
+	// Sent: its tokens exist and have begun to leave. Busy: an attempt is under way until this time, by the node Owner.
+	Sent     bool
+	Busy     int64
+	Owner    string
+	Due      int64 // not to be tried before
+	Attempts int
+	// Void: revoked while an attempt was under way; it is dropped when that ends. Remake: narrowed likewise; its
+	// tokens are made anew when that ends.
+	Void, Remake bool
+	Tokens       []SignedToken
+}
+
+// SignedToken is one signed security event token of a delivery, kept byte for byte until it is settled.
+type SignedToken struct {
+	JTI     string
+	Compact []byte // nil once settled
+	Settled bool
+}
+
+// Signal is something parties should do once.
+type Signal struct {
+	Position int64
+	Entry    ID
+	Type     events.Type
+	// Covers is the attribute that a grant must cover for the party to be told ("" for account and session signals).
+	Covers string
+	// Payload is sealed by the engine: it may hold an identifier's old value. It is erased when all have settled it.
+	Payload []byte
+	Expires int64
+	Txn     string
+	Time    int64
+
+	plain map[string]any // the payload before it is sealed
+}

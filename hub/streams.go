@@ -1,0 +1,218 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings/events"
+	"tidings/subscriptions"
+)
+
+const (
+	// MaxStreams bounds a party's streams.
+	MaxStreams = 16
+	// VerificationInterval is how often a stream may ask for a verification (SC-10).
+	VerificationInterval = time.Second
+	maxState             = 1024
+	maxReason            = 500
+)
+
+// CreateStream makes a stream for the calling party, enabled and standing at the head: the past is in /delta.
+// *subscriptions.Invalid, ErrLimit, ErrForbidden.
+func (h *Hub) CreateStream(ctx context.Context, c Caller, s subscriptions.Settings) (*Stream, error) {
+	if c.Role != RoleParty {
+		return nil, ErrForbidden
+	}
+	s, err := s.Validate(h.conf.AllowInsecureReceivers)
+	if err != nil {
+		return nil, err
+	}
+	stream := Stream{ID: NewID(), Party: c.Party, Status: subscriptions.Enabled, CreatedAt: h.now()}
+	stream.Settings = h.sealSettings(stream.ID, s)
+	created, err := h.store.CreateStream(ctx, stream, MaxStreams)
+	if err != nil {
+		return nil, fmt.Errorf("create stream: %w", err)
+	}
+	return created, nil
+}
+
+// sealSettings encrypts the one secret that receivers give us before the store sees it.
+func (h *Hub) sealSettings(stream ID, s subscriptions.Settings) subscriptions.Settings {
+	if header := s.Delivery.AuthorizationHeader; header != "" {
+		s.Delivery.AuthorizationHeader = string(h.keys.sealed([]byte(header), "stream:"+stream.String()))
+	}
+	return s
+}
+
+// Endpoint is where a stream's pushes go, and the Authorization value they carry (DE-02), "" for none (DE-03).
+func (h *Hub) Endpoint(ctx context.Context, stream ID) (url, authorization string, err error) {
+	s, err := h.store.Stream(ctx, ID{}, stream)
+	if err != nil {
+		return "", "", err
+	}
+	authorization, err = h.authorization(s)
+	return s.Settings.Delivery.EndpointURL, authorization, err
+}
+
+func (h *Hub) authorization(s *Stream) (string, error) {
+	sealed := s.Settings.Delivery.AuthorizationHeader
+	if sealed == "" {
+		return "", nil
+	}
+	header, err := h.keys.unsealed([]byte(sealed), "stream:"+s.ID.String())
+	if err != nil {
+		return "", fmt.Errorf("open authorization header: %w", err)
+	}
+	return string(header), nil
+}
+
+// Stream reads one stream of the calling party. Malformed, unknown and foreign ids take one path: ErrNotFound.
+func (h *Hub) Stream(ctx context.Context, c Caller, id string) (*Stream, error) {
+	if c.Role != RoleParty {
+		return nil, ErrForbidden
+	}
+	stream, _ := ParseID(id) // text that is none is looked up as the zero id, which nobody has
+	return h.store.Stream(ctx, c.Party, stream)
+}
+
+// Streams lists the calling party's streams.
+func (h *Hub) Streams(ctx context.Context, c Caller) ([]Stream, error) {
+	if c.Role != RoleParty {
+		return nil, ErrForbidden
+	}
+	return h.store.Streams(ctx, c.Party)
+}
+
+// DeleteStream drops a stream and all that waits on it (DL-03). ErrNotFound.
+func (h *Hub) DeleteStream(ctx context.Context, c Caller, id string) error {
+	if c.Role != RoleParty {
+		return ErrForbidden
+	}
+	stream, _ := ParseID(id)
+	return h.store.DeleteStream(ctx, c.Party, stream)
+}
+
+// UpdateStream applies edit to the settings of a stream as they stand, secrets opened; the edited settings are checked
+// as new ones are. edit may be called again if the stream was written meanwhile.
+func (h *Hub) UpdateStream(ctx context.Context, c Caller, id string, edit func(Stream, *subscriptions.Settings) error) (*Stream, error) {
+	return h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
+		settings := s.Settings
+		header, err := h.authorization(s)
+		if err != nil {
+			return nil, err
+		}
+		settings.Delivery.AuthorizationHeader = header
+		if err := edit(*s, &settings); err != nil {
+			return nil, err
+		}
+		if settings, err = settings.Validate(h.conf.AllowInsecureReceivers); err != nil {
+			return nil, err
+		}
+		s.Settings = h.sealSettings(s.ID, settings)
+		return nil, nil
+	})
+}
+
+// SetStatus enables, pauses or disables a stream, as the receiver asked. Pausing holds what comes, as a cursor that
+// stands still; disabling drops what waits, and enabling moves to the head.
+func (h *Hub) SetStatus(ctx context.Context, c Caller, id string, status subscriptions.Status, reason string) (*Stream, error) {
+	if len(reason) > maxReason {
+		return nil, &subscriptions.Invalid{Member: "reason", Reason: "is too long"}
+	}
+	if !slices.Contains([]subscriptions.Status{subscriptions.Enabled, subscriptions.Paused, subscriptions.Disabled}, status) {
+		return nil, &subscriptions.Invalid{Member: "status", Reason: "is enabled, paused or disabled"}
+	}
+	return h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
+		s.Status, s.Reason = status, reason
+		return nil, nil
+	})
+}
+
+// Verify puts a verification event first in the stream's line (SSF 1.0 section 8.1.4). state is nil for none.
+// ErrTooSoon, ErrNotFound. A disabled stream takes the request and sends nothing (ST-15).
+func (h *Hub) Verify(ctx context.Context, c Caller, id string, state *string) error {
+	if state != nil && len(*state) > maxState {
+		return &subscriptions.Invalid{Member: "state", Reason: "is too long"}
+	}
+	_, err := h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
+		now := h.now()
+		if now-s.Verified < VerificationInterval.Microseconds() {
+			return nil, ErrTooSoon
+		}
+		s.Verified = now
+		if s.Status == subscriptions.Disabled {
+			return nil, nil
+		}
+		return []Delivery{ownDelivery(s, subscriptions.Verification(s.ID.String(), state), now)}, nil
+	})
+	return err
+}
+
+// ownDelivery is an event about the stream itself.
+func ownDelivery(s *Stream, e subscriptions.Event, now int64) Delivery {
+	return Delivery{ID: NewID(), Stream: s.ID, Party: s.Party, Type: e.Type, Payload: mustJSON(e.Payload), Time: now, Txn: newTxn()}
+}
+
+// writeStream reads a stream, lets change decide, and writes it if it still stands as it was read.
+func (h *Hub) writeStream(ctx context.Context, c Caller, id string, change func(*Stream) ([]Delivery, error)) (*Stream, error) {
+	for range maxRounds {
+		s, err := h.Stream(ctx, c, id)
+		if err != nil {
+			return nil, err
+		}
+		own, err := change(s)
+		if err != nil {
+			return nil, err
+		}
+		written, err := h.store.SetStream(ctx, *s, own)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("write stream: %w", err)
+		}
+		return written, nil
+	}
+	return nil, fmt.Errorf("write stream: %w", ErrConflict)
+}
+
+// Configuration is a stream as SSF 1.0 section 8.1.1 shows it. The authorization header is never shown (SC-22).
+func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfiguration, error) {
+	p, err := h.store.Party(ctx, s.Party)
+	if err != nil {
+		return events.StreamConfiguration{}, fmt.Errorf("read party: %w", err)
+	}
+	profile := subscriptions.Profile(p.Profile)
+	d := s.Settings.Delivery
+	endpoint := d.EndpointURL
+	base := strings.TrimSuffix(h.conf.Issuer, "/")
+	switch d.Method {
+	case events.MethodPoll:
+		endpoint = base + "/ssf/poll/" + s.ID.String()
+	case events.MethodWebsocket:
+		endpoint = "ws" + strings.TrimPrefix(base, "http") + "/ssf/socket/" + s.ID.String()
+	}
+	return events.StreamConfiguration{
+		StreamID:                s.ID.String(),
+		Issuer:                  h.conf.Issuer,
+		Audience:                events.Audience{p.Audience},
+		EventsSupported:         subscriptions.Offered(profile),
+		EventsRequested:         s.Settings.Requested,
+		EventsDelivered:         subscriptions.Delivered(profile, s.Settings),
+		Delivery:                &events.Delivery{Method: d.Method, EndpointURL: endpoint},
+		MinVerificationInterval: int64(VerificationInterval.Seconds()),
+		Description:             s.Settings.Description,
+	}, nil
+}
+
+// payload reads what ownDelivery wrote.
+func (d Delivery) payload() (map[string]any, error) {
+	var p map[string]any
+	err := json.Unmarshal(d.Payload, &p)
+	return p, err
+}

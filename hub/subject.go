@@ -1,0 +1,264 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tidings/consent"
+	"tidings/hub/schema"
+)
+
+// Values are the granted attributes of one person or group, as a SCIM resource of the party's own.
+type Values struct {
+	Resource map[string]any
+	ETag     string
+	// MaxAge is how long the copy may be kept.
+	MaxAge time.Duration
+}
+
+// Subject answers the calling party's fetch of one subject, under the grant as it stands now. Malformed, foreign and
+// unknown ids take one path: ErrNotFound. ErrGrantEnded and ErrAgreementEnded while the end is remembered,
+// ErrNoTransfer when only notices were granted.
+func (h *Hub) Subject(ctx context.Context, c Caller, id string) (Values, error) {
+	if c.Role != RoleParty {
+		return Values{}, ErrForbidden
+	}
+	party, err := h.store.Party(ctx, c.Party)
+	if err != nil {
+		return Values{}, fmt.Errorf("fetch: %w", err)
+	}
+	s, err := h.keys.sector(ctx, party.Sector)
+	if err != nil {
+		return Values{}, fmt.Errorf("fetch: %w", err)
+	}
+	entry, err := s.entry(id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Values{}, err
+	}
+	page, err := h.store.Told(ctx, c.Party, []ID{entry})
+	if err != nil {
+		return Values{}, fmt.Errorf("fetch: %w", err)
+	}
+	if len(page.Rows) == 0 {
+		return Values{}, ErrNotFound
+	}
+	return h.values(ctx, s, page, page.Rows[0])
+}
+
+func (h *Hub) values(ctx context.Context, s *sector, page *FeedPage, row FeedRow) (Values, error) {
+	now := h.now()
+	p := page.Party
+	rule, ok := ruled(row, p, page.Head.Policy)
+	switch {
+	case !ok:
+		return Values{}, ErrNotFound
+	case !Live(&row, p, now) && p.Agreement:
+		return Values{}, ErrAgreementEnded
+	case !Live(&row, p, now):
+		return Values{}, ErrGrantEnded
+	case !rule.Terms.Purposes.Has(consent.Transfer):
+		return Values{}, ErrNoTransfer
+	}
+	e := row.Entry
+	out := schema.Select(e.Type, e.Attributes, rule.Terms.Attributes)
+	if err := h.translate(ctx, s, p, e, rule.Terms.Attributes, out); err != nil {
+		return Values{}, fmt.Errorf("fetch: %w", err)
+	}
+	if rule.Terms.Purposes.Has(consent.Notify) || consent.Covered(rule.Terms.Attributes, "active") {
+		out["active"] = e.Active
+	}
+	etag := row.etag(p)
+	subject := s.subject(e.ID)
+	urns := schema.URNs(e.Type, out)
+	out["schemas"], out["id"] = urns, subject
+	out["meta"] = map[string]any{
+		"resourceType": string(e.Type),
+		"version":      etag,
+		"location":     strings.TrimSuffix(h.conf.Issuer, "/") + "/subjects/" + subject,
+	}
+	return Values{Resource: out, ETag: etag, MaxAge: consent.MaxAge(rule.Terms, page.Head.Policy, p.Bounds, now)}, nil
+}
+
+// translate puts the party's own ids in the place of references, leaving out targets that are not told to the party,
+// and adds the groups of a person where they were granted.
+func (h *Hub) translate(ctx context.Context, s *sector, p Party, e Entry, granted []string, out schema.Attributes) error {
+	names := slices.DeleteFunc(schema.ReferenceNames(e.Type), func(n string) bool { return !consent.Covered(granted, n) })
+	groups := e.Type == schema.User && consent.Covered(granted, "groups")
+	if len(names) == 0 && !groups {
+		return nil
+	}
+	from, to, err := h.store.References(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	told, err := h.told(ctx, p.ID, from)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		targets := map[string]string{}
+		for _, r := range from {
+			if r.Name == n && told[r.Target] {
+				targets[r.Key] = s.subject(r.Target)
+			}
+		}
+		repoint(out, n, targets)
+	}
+	if groups {
+		return h.groups(ctx, s, to, out)
+	}
+	return nil
+}
+
+// told asks which targets of references the party may know now.
+func (h *Hub) told(ctx context.Context, party ID, refs []Reference) (map[ID]bool, error) {
+	var ids []ID
+	for _, r := range refs {
+		if !r.Target.IsZero() && !slices.Contains(ids, r.Target) {
+			ids = append(ids, r.Target)
+		}
+	}
+	return h.ask(ctx, party, ids, 0)
+}
+
+// ask finds for which of the entries the party has a live grant (or agreement) for the purposes, as committed at this
+// moment.
+func (h *Hub) ask(ctx context.Context, party ID, ids []ID, purposes consent.Purposes) (map[ID]bool, error) {
+	yes := map[ID]bool{}
+	for chunk := range slices.Chunk(ids, MaxPage) {
+		page, err := h.store.Told(ctx, party, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page.Rows {
+			rule, ok := ruled(row, page.Party, page.Head.Policy)
+			yes[row.Entry.ID] = ok && Live(&row, page.Party, h.now()) && rule.Terms.Purposes.Has(purposes)
+		}
+	}
+	return yes, nil
+}
+
+// repoint replaces the values of one reference attribute by those of targets, by folded key; others are left out.
+func repoint(out schema.Attributes, name string, targets map[string]string) {
+	path := steps(name)
+	v, ok := dig(out, path)
+	if !ok {
+		return
+	}
+	point := func(element any) (map[string]any, bool) {
+		m, _ := element.(map[string]any)
+		key, _ := m["value"].(string)
+		id, ok := targets[schema.Fold(key)]
+		return map[string]any{"value": id}, ok
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		if m, ok := point(v); ok {
+			bury(out, path, m)
+			return
+		}
+	case []any:
+		var kept []any
+		for _, element := range v {
+			if m, ok := point(element); ok {
+				kept = append(kept, m)
+			}
+		}
+		if len(kept) > 0 {
+			bury(out, path, kept)
+			return
+		}
+	}
+	remove(out, path)
+}
+
+// groups adds a person's groups: the opaque id and the display name of each.
+func (h *Hub) groups(ctx context.Context, s *sector, to []Reference, out schema.Attributes) error {
+	var groups []any
+	for _, r := range to {
+		if r.Name != "members" {
+			continue
+		}
+		g, err := h.store.Entry(ctx, r.From)
+		if errors.Is(err, ErrNotFound) || err == nil && g.Deleted != 0 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		groups = append(groups, map[string]any{"value": s.subject(g.ID), "display": g.Attributes["displayName"]})
+	}
+	if len(groups) > 0 {
+		out["groups"] = groups
+	}
+	return nil
+}
+
+// Document is an entry as the directory's own clients see it: references resolved to entry ids where the target is
+// known, and a person's groups.
+func (h *Hub) Document(ctx context.Context, e *Entry) (schema.Attributes, error) {
+	from, to, err := h.store.References(ctx, e.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read references: %w", err)
+	}
+	out := overlay(e.Attributes, nil, nil)
+	for _, n := range schema.ReferenceNames(e.Type) {
+		targets := map[string]string{}
+		for _, r := range from {
+			if r.Name != n {
+				continue
+			}
+			targets[r.Key] = r.Key
+			if !r.Target.IsZero() {
+				targets[r.Key] = r.Target.String()
+			}
+		}
+		repoint(out, n, targets)
+	}
+	if e.Type != schema.User {
+		return out, nil
+	}
+	var groups []any
+	for _, r := range to {
+		if r.Name != "members" {
+			continue
+		}
+		g, err := h.store.Entry(ctx, r.From)
+		if err != nil {
+			return nil, fmt.Errorf("read group: %w", err)
+		}
+		groups = append(groups, map[string]any{"value": g.ID.String(), "display": g.Attributes["displayName"]})
+	}
+	if len(groups) > 0 {
+		out["groups"] = groups
+	}
+	return out, nil
+}
+
+// Entry reads one entry; ErrNotFound when there is none or it was deleted.
+func (h *Hub) Entry(ctx context.Context, id ID) (*Entry, error) {
+	e, err := h.store.Entry(ctx, id)
+	if err == nil && e.Deleted != 0 {
+		return nil, ErrNotFound
+	}
+	return e, err
+}
+
+// EntryByUserName finds a person, whatever the case of the name. ErrNotFound.
+func (h *Hub) EntryByUserName(ctx context.Context, userName string) (*Entry, error) {
+	return h.store.ByUserName(ctx, schema.Fold(userName))
+}
+
+// Entries lists living entries of a type in order of id, after an id, with their total.
+func (h *Hub) Entries(ctx context.Context, t schema.Type, after ID, limit int) ([]*Entry, int, error) {
+	return h.store.List(ctx, string(t), after, limit)
+}
+
+// Unresolved lists references of a source to objects that nobody reported.
+func (h *Hub) Unresolved(ctx context.Context, source string, limit int) ([]Reference, error) {
+	return h.store.Unresolved(ctx, source, limit)
+}
