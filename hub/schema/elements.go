@@ -5,28 +5,28 @@ import (
 	"slices"
 )
 
+// maxLooks bounds how often the operations of one patch look at an element: some tenths of a second.
+const maxLooks = 2_000_000
+
 // elements applies an operation to a multi-valued attribute held by object.
 func (p *patching) elements(object map[string]any, o operation, at path) error {
 	whole := at.attribute()
 	list, _ := object[whole.attr.Name].([]any)
+	if whole.attr.bare() {
+		if p.roster == nil {
+			p.roster = rosterOf(list)
+		}
+		if done, err := p.roster.apply(o, at); done {
+			return err
+		}
+		list = p.roster.elements()
+		p.roster = nil
+	}
 	e := &editing{field: whole, list: list}
-	var err error
-	switch {
-	case at.filter != nil || at.field.sub != nil:
-		err = e.selected(o, at)
-	case o.op == "add":
-		err = e.add(o.value)
-	case o.op == "replace":
-		err = e.replaceAll(o.value)
-	case o.present && o.value != nil:
-		err = e.removeValues(o.value)
-	default:
-		e.list = nil
+	if p.looks += len(list) * cost(o, at); p.looks > maxLooks {
+		return refuse(TooMany, "the operations look at too many values of %s", whole.name)
 	}
-	if err == nil {
-		err = e.settlePrimary()
-	}
-	if err != nil {
+	if err := e.apply(o, at); err != nil {
 		return err
 	}
 	if len(e.list) == 0 {
@@ -37,6 +37,50 @@ func (p *patching) elements(object map[string]any, o operation, at path) error {
 	return nil
 }
 
+// cost says how often an operation looks at each element: once for each value to remove, or each comparison
+// in the filter.
+func cost(o operation, at path) int {
+	n := 1
+	if values, ok := o.value.([]any); ok && o.op == "remove" {
+		n = max(n, len(values))
+	}
+	return n * comparisons(at.filter)
+}
+
+func comparisons(x expression) int {
+	n := 0
+	switch x := x.(type) {
+	case anyOf:
+		for _, term := range x {
+			n += comparisons(term)
+		}
+	case allOf:
+		for _, term := range x {
+			n += comparisons(term)
+		}
+	case negation:
+		n = comparisons(x.inner)
+	}
+	return max(n, 1)
+}
+
+// close writes back what a roster holds.
+func (p *patching) close() {
+	if p.roster == nil {
+		return
+	}
+	for _, a := range p.t.attributes() {
+		if !a.bare() {
+			continue
+		}
+		if list := p.roster.elements(); len(list) > 0 {
+			p.r.Attributes[a.Name] = list
+		} else {
+			delete(p.r.Attributes, a.Name)
+		}
+	}
+}
+
 // editing is the list of an attribute's elements during one operation. They are the patch's own copies and
 // may be changed in place. Every element is an object: no schema here has a plural of plain values.
 type editing struct {
@@ -45,20 +89,51 @@ type editing struct {
 	touched []map[string]any // set or changed by this operation: their primary wins
 }
 
-// read normalises the value of an operation as elements of the attribute.
-func (e *editing) read(v any) ([]any, error) {
-	read, err := reader{lenient: true}.value(e.field.name, e.field.attr, v)
-	list, _ := read.([]any)
-	return list, err
+func (e *editing) apply(o operation, at path) error {
+	err := e.change(o, at)
+	if err == nil {
+		err = e.settlePrimary()
+	}
+	return err
+}
+
+func (e *editing) change(o operation, at path) error {
+	if at.filter != nil || at.field.sub != nil {
+		return e.selected(o, at)
+	}
+	if o.op == "remove" && o.value == nil {
+		e.list = nil
+		return nil
+	}
+	given, err := readElements(e.field, o)
+	if err != nil {
+		return err
+	}
+	switch o.op {
+	case "add":
+		e.add(given)
+	case "replace":
+		e.list = given
+	case "remove":
+		e.removeValues(given)
+	}
+	return nil
+}
+
+// readElements normalises the value of an operation as elements of the attribute. A value to remove that
+// says nothing is refused: taken as "whatever there is" it would empty a group.
+func readElements(f field, o operation) ([]any, error) {
+	read, err := reader{lenient: true}.value(f.name, f.attr, o.value)
+	given, _ := read.([]any)
+	if err == nil && o.op == "remove" && len(given) == 0 && !empty(o.value) {
+		err = refuse(InvalidValue, "%s: the values to remove say nothing", f.name)
+	}
+	return given, err
 }
 
 // add appends what is not there yet (SM-45). Whether an element is the primary one does not make it
 // another element.
-func (e *editing) add(v any) error {
-	given, err := e.read(v)
-	if err != nil {
-		return err
-	}
+func (e *editing) add(given []any) {
 	missing := make(map[string]map[string]any, len(given))
 	for _, element := range given {
 		object := element.(map[string]any)
@@ -89,68 +164,16 @@ func (e *editing) add(v any) error {
 			e.touched = append(e.touched, object)
 		}
 	}
-	return nil
 }
 
-// plain is an element without its primary.
-func plain(element map[string]any) map[string]any {
-	if _, ok := element["primary"]; !ok {
-		return element
-	}
-	element = maps.Clone(element)
-	delete(element, "primary")
-	return element
-}
-
-func (e *editing) replaceAll(v any) error {
-	given, err := e.read(v)
-	e.list = given
-	return err
-}
-
-// removeValues removes the elements that hold all that one of the given values says: Entra ID removes members
-// with a list and no filter, and whoever ignores the list empties the group.
-func (e *editing) removeValues(v any) error {
-	if list, ok := v.([]any); ok && len(list) == 0 {
-		return nil
-	}
-	given, err := e.read(v)
-	if err != nil {
-		return err
-	}
-	if len(given) == 0 {
-		return refuse(InvalidValue, "%s: the values to remove say nothing", e.field.name)
-	}
-	exact, partial := map[string]bool{}, []map[string]any{}
-	for _, element := range given {
-		exact[identity(element)] = true
-		if !e.onlyValue() {
-			partial = append(partial, element.(map[string]any))
-		}
-	}
+// removeValues removes the elements that hold all that one of the given values says: Entra ID removes with a
+// list of values and no filter, and whoever ignores the list removes everything.
+func (e *editing) removeValues(given []any) {
 	e.drop(func(element any) bool {
-		if exact[identity(element)] {
-			return true
-		}
-		object, _ := element.(map[string]any)
-		for _, want := range partial {
-			if holds(object, want) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(given, func(want any) bool {
+			return holds(element.(map[string]any), want.(map[string]any))
+		})
 	})
-	return nil
-}
-
-// onlyValue says that an element is its value, so that looking it up is enough however many are given.
-func (e *editing) onlyValue() bool {
-	for _, sub := range e.field.attr.Sub {
-		if sub.Name != "value" && sub.Mutability != ReadOnly {
-			return false
-		}
-	}
-	return true
 }
 
 func holds(object, want map[string]any) bool {
@@ -210,13 +233,12 @@ func (e *editing) create(o operation, at path) error {
 	if element[at.field.sub.Name] == nil {
 		return nil // set to null: there is nothing to make
 	}
-	list, err := e.read([]any{element})
-	if err != nil || len(list) == 0 {
-		return err
+	made, err := reader{}.single(e.field.name, e.field.attr, element)
+	if object, ok := made.(map[string]any); ok {
+		e.list = append(e.list, object)
+		e.touched = append(e.touched, object)
 	}
-	e.list = append(e.list, list[0])
-	e.touched = append(e.touched, list[0].(map[string]any))
-	return nil
+	return err
 }
 
 // selectedWhole removes the selected elements, merges a value into them (add) or puts it in their place

@@ -23,6 +23,7 @@ const (
 	InvalidValue  = "invalidValue"
 	Mutability    = "mutability"
 	NoTarget      = "noTarget"
+	TooMany       = "tooMany"
 )
 
 // Error refuses a client's input; every ScimType used here goes with status 400.

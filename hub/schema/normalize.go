@@ -242,15 +242,31 @@ func isPrimary(element any) bool {
 	return ok && object["primary"] == true
 }
 
-// distinct drops elements that were there before, in place.
+// distinct drops elements that were there before, in place. One that differs only in being primary is the
+// same: were it another, adding what is there (SM-45) could mean either of the two.
 func distinct(list []any) []any {
-	seen := make(map[string]bool, len(list))
+	seen := make(map[string]map[string]any, len(list))
 	return slices.DeleteFunc(list, func(v any) bool {
-		k := identity(v)
-		twice := seen[k]
-		seen[k] = true
-		return twice
+		element := v.(map[string]any)
+		id := identity(plain(element))
+		first := seen[id]
+		if first == nil {
+			seen[id] = element
+		} else if isPrimary(element) {
+			first["primary"] = true
+		}
+		return first != nil
 	})
+}
+
+// plain is an element without its primary.
+func plain(element map[string]any) map[string]any {
+	if _, ok := element["primary"]; !ok {
+		return element
+	}
+	element = maps.Clone(element)
+	delete(element, "primary")
+	return element
 }
 
 // identity is equal for equal values. Members have only a value, and may be a hundred thousand: they are their

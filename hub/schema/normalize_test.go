@@ -52,6 +52,7 @@ func TestNormalize(t *testing.T) {
 		{"primary false is absent", `{"userName":"a","emails":[{"value":"x","primary":false}]}`, `{"userName":"a","emails":[{"value":"x"}]}`},
 		{"primary as text, SM-50", `{"userName":"a","emails":[{"value":"x","primary":"True"}]}`, `{"userName":"a","emails":[{"value":"x","primary":true}]}`},
 		{"the same twice is once", `{"userName":"a","emails":[{"value":"x"},{"value":"x","display":null}]}`, `{"userName":"a","emails":[{"value":"x"}]}`},
+		{"the same twice, once primary", `{"userName":"a","emails":[{"value":"x"},{"value":"x","primary":true}]}`, `{"userName":"a","emails":[{"value":"x","primary":true}]}`},
 		{"enterprise, SH-06", `{"userName":"a","URN:ietf:params:scim:schemas:extension:enterprise:2.0:user":{"Department":"d","manager":{"value":"m","$ref":"../m","displayName":"M"}}}`,
 			`{"userName":"a","` + EnterpriseUser + `":{"department":"d","manager":{"value":"m"}}}`},
 		{"empty enterprise", `{"userName":"a","` + EnterpriseUser + `":{"department":""}}`, `{"userName":"a"}`},

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// maxOperations bounds a PATCH. With a group of a hundred thousand members each operation looks at all of
-// them.
+// maxOperations bounds a PATCH.
 const maxOperations = 1000
 
 // Patch applies a PATCH body (RFC 7644 §3.5.2) to a resource in canonical form and returns the result in
@@ -15,18 +14,20 @@ const maxOperations = 1000
 // path whose keys are paths ("name.givenName", URNs), remove with a list of values, a filter of equalities before a
 // sub-attribute that selects nothing (the element is made, also by replace), and readOnly attributes in objects without a
 // path (ignored, as in a PUT). Setting null is removing, except for active, which always has a value: a slip
-// must not enable anybody. At most 1,000 operations. Errors are *Error.
+// must not enable anybody. At most 1,000 operations, and
+// 2,000,000 looks at elements. Errors are *Error.
 func Patch(t Type, current Resource, body []byte) (Resource, error) {
 	operations, err := parsePatch(body)
 	if err != nil {
 		return Resource{}, err
 	}
-	p := &patching{t, Resource{Attributes: clone(current.Attributes), Active: current.Active}}
+	p := &patching{t: t, r: Resource{Attributes: clone(current.Attributes), Active: current.Active}}
 	for _, o := range operations {
 		if err := p.apply(o); err != nil {
 			return Resource{}, err
 		}
 	}
+	p.close()
 	for _, e := range t.extensions() {
 		if empty(p.r.Attributes[e.urn]) {
 			delete(p.r.Attributes, e.urn)
@@ -119,8 +120,10 @@ func keys(object map[string]any, names ...string) (map[string]any, error) {
 
 // patching is a resource on its way from one operation to the next.
 type patching struct {
-	t Type
-	r Resource
+	t      Type
+	r      Resource
+	roster *roster // of members, while operations can be done on it
+	looks  int     // at elements, so far
 }
 
 func (p *patching) apply(o operation) error {

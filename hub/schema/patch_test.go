@@ -263,6 +263,11 @@ func TestPatchGroup(t *testing.T) {
 		{"plain values", `{"op":"remove","path":"members","value":["a","b"]}`, ""},
 		{"remove all", `{"op":"remove","path":"members"}`, ""},
 		{"ids are case exact", `{"op":"remove","path":"members[value eq \"A\"]"}`, "a b"},
+		{"one after another", `{"op":"add","path":"members","value":[{"value":"c"}]},{"op":"remove","path":"members[value eq \"a\"]"},{"op":"replace","path":"members[value eq \"b\"].value","value":"b"},
+			{"op":"add","path":"members","value":[{"value":"a"}]},{"op":"remove","path":"members[value sw \"b\"]"},{"op":"remove","path":"members[value eq \"x\"]"}`, "c a"},
+		{"removed and added", `{"op":"remove","path":"members"},{"op":"add","value":{"members":[{"value":"b"}]}}`, "b"},
+		{"remove by no values", `{"op":"remove","path":"members","value":[]}`, "a b"},
+		{"remove by two", `{"op":"remove","path":"members[value eq \"a\" and value sw \"a\"]"}`, "b"},
 		{"value again", `{"op":"replace","path":"members[value eq \"a\"].value","value":"a"}`, "a b"},
 	} {
 		r, err := Patch(Group, normalized(t, Group, group), patchBody(c.operations))
@@ -293,13 +298,37 @@ func TestPatchGroup(t *testing.T) {
 	}
 }
 
-// BenchmarkPatchLargeGroup is the dearest patch that is let in: a thousand operations on a hundred thousand members.
-func BenchmarkPatchLargeGroup(b *testing.B) {
-	members := make([]any, 100_000)
+func largeGroup(n int) Resource {
+	members := make([]any, n)
 	for i := range members {
 		members[i] = map[string]any{"value": fmt.Sprintf("member-%d", i)}
 	}
-	current := Resource{Attributes: Attributes{"displayName": "G", "members": members}, Active: true}
+	return Resource{Attributes: Attributes{"displayName": "G", "members": members}, Active: true}
+}
+
+func TestPatchBoundsItsWork(t *testing.T) {
+	operations := make([]string, maxOperations)
+	for i := range operations {
+		operations[i] = `{"op":"remove","path":"members[value sw \"x\"]"}`
+	}
+	if _, err := Patch(Group, largeGroup(maxLooks/maxOperations), patchBody(operations...)); err != nil {
+		t.Errorf("at the bound: %v", err)
+	}
+	if _, err := Patch(Group, largeGroup(maxLooks/maxOperations+1), patchBody(operations...)); scimType(t, err) != TooMany {
+		t.Errorf("above the bound: %v", err)
+	}
+	wide := `{"op":"remove","path":"members[not (` + strings.Repeat(`value pr and `, 100) + `value pr or value pr)]"}`
+	if _, err := Patch(Group, largeGroup(maxLooks/102), patchBody(wide)); err != nil {
+		t.Errorf("at the bound: %v", err)
+	}
+	if _, err := Patch(Group, largeGroup(maxLooks/102+1), patchBody(wide)); scimType(t, err) != TooMany {
+		t.Errorf("above the bound: %v", err)
+	}
+}
+
+// BenchmarkPatchLargeGroup is the dearest patch that is let in: a thousand operations on a hundred thousand members.
+func BenchmarkPatchLargeGroup(b *testing.B) {
+	current := largeGroup(100_000)
 	var operations []string
 	for i := range maxOperations / 2 {
 		operations = append(operations, fmt.Sprintf(`{"op":"remove","path":"members[value eq \"member-%d\"]"}`, i),
