@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"tidings/hub"
+)
+
+const headColumns = `position, tag, oldest, policy`
+
+func readHead(r *row) (h hub.Head) {
+	h.Position, h.Tag, h.Oldest = r.int(), r.tag(), r.int()
+	r.json(&h.Policy)
+	return h
+}
+
+// Head is the last position taken and its tag.
+func (s *Store) Head(ctx context.Context) (h hub.Head, err error) {
+	err = s.query(ctx, func(r *row) { h = readHead(r) }, `SELECT `+headColumns+` FROM head`)
+	return h, fail("read head", err)
+}
+
+const changeColumns = `position, tag, time, entry, party, kind, attributes, actor, source, txn`
+
+// Changes reads lines with position > after, oldest first.
+func (s *Store) Changes(ctx context.Context, after int64, limit int) (lines []hub.Change, err error) {
+	err = s.query(ctx, func(r *row) {
+		lines = append(lines, hub.Change{Position: r.int(), Tag: r.tag(), Time: r.int(), Entry: r.id(), Party: r.id(),
+			Kind: hub.ChangeKind(r.text()), Attributes: r.names(), Actor: r.text(), Source: r.text(), Txn: r.text()})
+	}, `SELECT `+changeColumns+` FROM change WHERE position > $1 ORDER BY position LIMIT $2`, after, limit)
+	return lines, fail("read changes", err)
+}
+
+// A page is read from the grants' index by position or, under an agreement for everybody, from the entries' own. Which
+// of the two is the party's is found in the same statement: the other costs one look at the party.
+var (
+	feedByGrant = `SELECT g.tag, ` + grantColumns + `, ` + columnsOf("e", entryColumns) + `, CASE WHEN $4 THEN e.doc END
+		FROM grants g JOIN entry e ON e.id = g.entry
+		WHERE NOT (SELECT agreement FROM party WHERE id = $1) AND g.party = $1 AND g.position > $2
+		ORDER BY g.position LIMIT $3`
+
+	feedByEntry = `SELECT e.tag, ` + columnsOf("e", entryColumns) + `, CASE WHEN $4 THEN e.doc END FROM entry e
+		WHERE (SELECT agreement FROM party WHERE id = $1) AND e.position > $2
+		ORDER BY e.position LIMIT $3`
+
+	toldByGrant = `SELECT g.tag, ` + grantColumns + `, ` + columnsOf("e", entryColumns) + `, e.doc
+		FROM unnest($2::bytea[]) AS w(entry) JOIN grants g ON g.entry = w.entry AND g.party = $1
+		JOIN entry e ON e.id = g.entry
+		WHERE NOT (SELECT agreement FROM party WHERE id = $1)`
+
+	toldByEntry = `SELECT e.tag, ` + columnsOf("e", entryColumns) + `, e.doc
+		FROM unnest($2::bytea[]) AS w(entry) JOIN entry e ON e.id = w.entry
+		WHERE (SELECT agreement FROM party WHERE id = $1)`
+)
+
+func readGrantRow(r *row) (hub.FeedRow, hub.Tag) {
+	tag, g := r.tag(), readGrant(r)
+	row := hub.FeedRow{Grant: &g, Entry: readEntry(r)}
+	row.Entry.Attributes = r.attributes()
+	return row, tag
+}
+
+func readEntryRow(r *row) (hub.FeedRow, hub.Tag) {
+	tag := r.tag()
+	row := hub.FeedRow{Entry: readEntry(r)}
+	row.Entry.Attributes = r.attributes()
+	return row, tag
+}
+
+// queuePage adds the reads of a feed page to a batch in one snapshot.
+func queuePage(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
+	page.Last = q.After
+	b.Queue(`SELECT `+columnsOf("h", headColumns)+`, (SELECT tag FROM change WHERE position = $2),
+		(SELECT tag FROM change WHERE position = $3), `+columnsOf("p", partyColumns)+`
+		FROM head h CROSS JOIN party p WHERE p.id = $1`, q.Party[:], q.At, q.After).
+		Query(into(func(r *row) {
+			page.Head, page.LineTag, page.LastTag = readHead(r), r.tag(), r.tag()
+			page.Party = readParty(r)
+		}))
+	keep := func(read func(*row) (hub.FeedRow, hub.Tag)) func(*row) {
+		return func(r *row) {
+			if len(page.Rows) == q.Limit {
+				page.More = true
+				return
+			}
+			row, tag := read(r)
+			page.Rows = append(page.Rows, row)
+			page.LastTag, page.Last = tag, row.Entry.Position
+			if row.Grant != nil {
+				page.Last = row.Grant.Position
+			}
+		}
+	}
+	b.Queue(feedByGrant, q.Party[:], q.After, q.Limit+1, q.Values).Query(into(keep(readGrantRow)))
+	b.Queue(feedByEntry, q.Party[:], q.After, q.Limit+1, q.Values).Query(into(keep(readEntryRow)))
+}
+
+// Feed reads one page of a party's feed in one snapshot.
+func (s *Store) Feed(ctx context.Context, q hub.FeedQuery) (*hub.FeedPage, error) {
+	page := &hub.FeedPage{Rows: make([]hub.FeedRow, 0, min(q.Limit, 1024))}
+	err := s.snapshot(ctx, func(b *pgx.Batch) { queuePage(b, q, page) })
+	if err == nil && (page.Party.ID.IsZero() || page.Party.Removed != 0) {
+		err = hub.ErrNotFound
+	}
+	if err != nil {
+		return nil, fail("read feed", err)
+	}
+	return page, nil
+}
+
+// Told reads the rows of the given entries in the party's feed, in one snapshot.
+func (s *Store) Told(ctx context.Context, party hub.ID, entries []hub.ID) (*hub.FeedPage, error) {
+	page := &hub.FeedPage{}
+	err := s.snapshot(ctx, func(b *pgx.Batch) { queueTold(b, party, entries, page) })
+	if err == nil && (page.Party.ID.IsZero() || page.Party.Removed != 0) {
+		err = hub.ErrNotFound
+	}
+	if err != nil {
+		return nil, fail("read told", err)
+	}
+	return page, nil
+}
+
+func queueTold(b *pgx.Batch, party hub.ID, entries []hub.ID, page *hub.FeedPage) {
+	b.Queue(`SELECT `+columnsOf("h", headColumns)+`, `+columnsOf("p", partyColumns)+`
+		FROM head h CROSS JOIN party p WHERE p.id = $1`, party[:]).Query(into(func(r *row) {
+		page.Head, page.Party = readHead(r), readParty(r)
+	}))
+	keep := func(read func(*row) (hub.FeedRow, hub.Tag)) func(*row) {
+		return func(r *row) {
+			row, _ := read(r)
+			page.Rows = append(page.Rows, row)
+		}
+	}
+	b.Queue(toldByGrant, party[:], blobs(entries)).Query(into(keep(readGrantRow)))
+	b.Queue(toldByEntry, party[:], blobs(entries)).Query(into(keep(readEntryRow)))
+}
