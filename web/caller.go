@@ -1,0 +1,119 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"tidings/hub"
+)
+
+// Authenticator finds who holds a bearer token; hub.ErrUnauthenticated for one that nobody holds.
+type Authenticator interface {
+	Authenticate(ctx context.Context, bearer string) (hub.Caller, error)
+}
+
+// maxToken bounds a bearer token in bytes; the hub's own are shorter.
+const maxToken = 1024
+
+type queryTokenKey struct{}
+
+// authenticate puts the caller of a request into its context. It refuses nobody itself: most faces want a caller, some
+// do not, and each answers in its own format. A request with a token in its query has no caller, even if a good token
+// stands in its header: such URLs end in logs, so whoever makes them is to notice at once (AU-07).
+func authenticate(a Authenticator) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			out := &challenged{ResponseWriter: w, unauthorized: `Bearer realm="tidings"`}
+			ctx := r.Context()
+			token, given := bearer(r)
+			switch {
+			case r.URL.Query().Has("access_token"):
+				out.unauthorized = `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`
+				ctx = context.WithValue(ctx, queryTokenKey{}, true)
+			case given:
+				caller, err := a.Authenticate(ctx, token)
+				switch {
+				case errors.Is(err, hub.ErrUnauthenticated):
+					out.unauthorized = `Bearer realm="tidings", error="invalid_token"`
+				case err != nil:
+					Refuse(w, r, fmt.Errorf("find caller: %w", err))
+					return
+				default:
+					ctx = hub.WithCaller(ctx, caller)
+				}
+			}
+			next.ServeHTTP(out, r.WithContext(ctx))
+		})
+	}
+}
+
+// bearer is the token of the Authorization header. What cannot be a token is looked up all the same, as the empty one:
+// malformed, unknown and revoked get one answer.
+func bearer(r *http.Request) (token string, given bool) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false // another face may know the scheme
+	}
+	token = strings.TrimLeft(token, " ")
+	if len(headers) > 1 || len(token) > maxToken {
+		return "", true
+	}
+	return token, true
+}
+
+// Caller is who calls, if its credential is for the role. hub.ErrUnauthenticated, hub.ErrForbidden; hub.ErrBadRequest
+// for a token in the query.
+func Caller(r *http.Request, role hub.Role) (hub.Caller, error) {
+	if r.Context().Value(queryTokenKey{}) != nil {
+		return hub.Caller{}, fmt.Errorf("%w: a token in the query is not accepted", hub.ErrBadRequest)
+	}
+	caller, ok := hub.CallerFrom(r.Context())
+	switch {
+	case !ok:
+		return hub.Caller{}, hub.ErrUnauthenticated
+	case caller.Role != role:
+		return hub.Caller{}, hub.ErrForbidden
+	}
+	return caller, nil
+}
+
+// challenged adds WWW-Authenticate to answers that refuse a caller (RFC 6750 section 3, AU-06), whichever face gives
+// them.
+type challenged struct {
+	http.ResponseWriter
+	unauthorized string
+}
+
+func (c *challenged) WriteHeader(status int) {
+	challenge := ""
+	switch status {
+	case http.StatusUnauthorized:
+		challenge = c.unauthorized
+	case http.StatusForbidden:
+		challenge = `Bearer realm="tidings", error="insufficient_scope"`
+	case http.StatusBadRequest:
+		if strings.Contains(c.unauthorized, "invalid_request") {
+			challenge = c.unauthorized
+		}
+	}
+	if challenge != "" && c.Header().Get("WWW-Authenticate") == "" {
+		c.Header().Set("WWW-Authenticate", challenge)
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *challenged) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// Hijack hands over the connection; the websocket library asks for it by this name.
+func (c *challenged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(c.ResponseWriter).Hijack()
+}

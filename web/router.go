@@ -1,0 +1,125 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tidings/hub"
+)
+
+// Config is what the program decides for the frame.
+type Config struct {
+	// Issuer is the public URL of the hub. Its path, if it has one, is served beside the root, so that it does not matter
+	// whether a proxy in front takes it away.
+	Issuer string
+	Log    *slog.Logger
+	// Metrics are shown at /metrics; the frame adds its own.
+	Metrics *prometheus.Registry
+	// Ready says whether the hub can serve; nil if it can.
+	Ready func(context.Context) error
+	Auth  Authenticator
+}
+
+// Route is one endpoint. Pattern is the path with {names} that the handler finds by http.Request.PathValue; a trailing
+// /* matches what is below. An empty Method is any.
+type Route struct {
+	Method, Pattern string
+	Handler         http.Handler
+}
+
+// New makes the handler of the whole hub from the routes of its faces.
+func New(c Config, faces ...[]Route) (http.Handler, error) {
+	issuer, err := url.Parse(c.Issuer)
+	if err != nil || issuer.Host == "" {
+		return nil, errors.New("issuer is no web URL")
+	}
+	base := strings.TrimSuffix(issuer.Path, "/")
+	if strings.ContainsAny(base, "{}*") {
+		return nil, errors.New("issuer has a path that cannot be routed")
+	}
+	counted, err := newMeter(c.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	mux := chi.NewRouter()
+	mux.Use(observe(c.Log, counted), headers(issuer.Scheme == "https"), deadlines, authenticate(c.Auth), middleware.GetHead)
+	mux.NotFound(Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrNotFound }).ServeHTTP)
+	mux.MethodNotAllowed(notAllowed)
+	health := []Route{
+		{http.MethodGet, "/healthz", Handler(healthy)},
+		{http.MethodGet, "/readyz", ready(c.Ready)},
+		{http.MethodGet, "/metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{})},
+	}
+	for _, routes := range append(faces, health) {
+		for _, r := range routes {
+			handle(mux, r.Method, r.Pattern, r.Handler)
+			if base != "" && !strings.HasPrefix(r.Pattern, "/.well-known/") {
+				handle(mux, r.Method, base+r.Pattern, r.Handler)
+			}
+		}
+	}
+	return mux, nil
+}
+
+func handle(mux chi.Router, method, pattern string, h http.Handler) {
+	if method == "" {
+		mux.Handle(pattern, h)
+		return
+	}
+	mux.Method(method, pattern, h)
+}
+
+// notAllowed tells which methods the path has.
+func notAllowed(w http.ResponseWriter, r *http.Request) {
+	routes := chi.RouteContext(r.Context()).Routes
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		if routes.Match(chi.NewRouteContext(), m, r.URL.Path) {
+			w.Header().Add("Allow", m)
+		}
+	}
+	Refuse(w, r, errMethod)
+}
+
+// headers sets what every answer says unless its handler knows better. Pages set a Content-Security-Policy of their own.
+func headers(secure bool) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h.Set("Cache-Control", "no-store")
+			h.Set("X-Content-Type-Options", "nosniff")
+			h.Set("Referrer-Policy", "no-referrer")
+			h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+			if secure {
+				h.Set("Strict-Transport-Security", "max-age=31536000")
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func healthy(w http.ResponseWriter, _ *http.Request) error {
+	return Write(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// ready tells a load balancer whether to send requests here: it asks the store.
+func ready(check func(context.Context) error) Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+		defer cancel()
+		if err := check(ctx); err != nil {
+			logger(r).Warn("not ready", slog.Any("err", err))
+			return Write(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
+		}
+		return Write(w, http.StatusOK, map[string]string{"status": "ready"})
+	}
+}

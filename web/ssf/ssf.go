@@ -1,0 +1,99 @@
+package ssf
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"tidings/events"
+	"tidings/hub"
+	"tidings/subscriptions"
+	"tidings/web"
+)
+
+// Engine is what this face needs of the hub.
+type Engine interface {
+	Issuer() string
+	KeySet(ctx context.Context) (events.KeySet, error)
+	CreateStream(ctx context.Context, c hub.Caller, s subscriptions.Settings) (*hub.Stream, error)
+	Stream(ctx context.Context, c hub.Caller, id string) (*hub.Stream, error)
+	Streams(ctx context.Context, c hub.Caller) ([]hub.Stream, error)
+	UpdateStream(ctx context.Context, c hub.Caller, id string, edit func(hub.Stream, *subscriptions.Settings) error) (*hub.Stream, error)
+	DeleteStream(ctx context.Context, c hub.Caller, id string) error
+	SetStatus(ctx context.Context, c hub.Caller, id string, status subscriptions.Status, reason string) (*hub.Stream, error)
+	Verify(ctx context.Context, c hub.Caller, id string, state *string) error
+	Configuration(ctx context.Context, s *hub.Stream) (events.StreamConfiguration, error)
+}
+
+type face struct{ engine Engine }
+
+// Routes are the endpoints of this face. The issuer has to be a URL that events.MetadataURL takes.
+func Routes(e Engine) ([]web.Route, error) {
+	where, err := events.MetadataURL(e.Issuer())
+	if err != nil {
+		return nil, err
+	}
+	at, err := url.Parse(where)
+	if err != nil {
+		return nil, err
+	}
+	f := face{e}
+	return []web.Route{
+		// The well-known path stands before the issuer's own (WK-01); the one slash that it drops (WK-02) may come anyway.
+		{Method: http.MethodGet, Pattern: at.EscapedPath(), Handler: web.Handler(f.metadata)},
+		{Method: http.MethodGet, Pattern: at.EscapedPath() + "/", Handler: web.Handler(f.metadata)},
+		{Method: http.MethodGet, Pattern: keysPath, Handler: web.Handler(f.keys)},
+		{Method: http.MethodPost, Pattern: streamsPath, Handler: party(f.create)},
+		{Method: http.MethodGet, Pattern: streamsPath, Handler: party(f.read)},
+		{Method: http.MethodPatch, Pattern: streamsPath, Handler: party(f.patch)},
+		{Method: http.MethodPut, Pattern: streamsPath, Handler: party(f.replace)},
+		{Method: http.MethodDelete, Pattern: streamsPath, Handler: party(f.remove)},
+		{Method: http.MethodGet, Pattern: statusPath, Handler: party(f.status)},
+		{Method: http.MethodPost, Pattern: statusPath, Handler: party(f.setStatus)},
+		{Method: http.MethodPost, Pattern: verifyPath, Handler: party(f.verify)},
+	}, nil
+}
+
+const (
+	keysPath    = "/jwks.json"
+	streamsPath = "/ssf/streams"
+	statusPath  = "/ssf/status"
+	verifyPath  = "/ssf/verify"
+)
+
+// party is a handler for receivers only (AU-01).
+func party(h func(w http.ResponseWriter, r *http.Request, c hub.Caller) error) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		caller, err := web.Caller(r, hub.RoleParty)
+		if err != nil {
+			return err
+		}
+		return h(w, r, caller)
+	}
+}
+
+func (f face) metadata(w http.ResponseWriter, _ *http.Request) error {
+	base := strings.TrimSuffix(f.engine.Issuer(), "/")
+	return web.Write(w, http.StatusOK, events.Metadata{
+		SpecVersion:              events.SpecVersion,
+		Issuer:                   f.engine.Issuer(), // as configured, to the last slash (WK-04)
+		JWKSURI:                  base + keysPath,
+		DeliveryMethodsSupported: subscriptions.MethodsSupported(),
+		ConfigurationEndpoint:    base + streamsPath,
+		StatusEndpoint:           base + statusPath,
+		VerificationEndpoint:     base + verifyPath,
+		AuthorizationSchemes:     []events.AuthorizationScheme{{SpecURN: events.SchemeOAuth}},
+		DefaultSubjects:          "ALL",
+	})
+}
+
+// keys shows the public keys. Receivers may keep them for a while; a key is published before it signs.
+func (f face) keys(w http.ResponseWriter, r *http.Request) error {
+	set, err := f.engine.KeySet(r.Context())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	return web.Write(w, http.StatusOK, set)
+}
