@@ -235,20 +235,18 @@ func Judge(d Delivery, a Attempt, row *FeedRow, p Party, now int64) Verdict {
 	}
 	live := Live(row, p, now)
 	switch {
+	case d.Generation != p.Generation:
+		return WithdrawIt // issued under other bounds; the stream is about to tell "feed-changed" and start anew
 	case d.Kind == consent.Removed && d.Signal == 0:
-		if live {
-			return WithdrawIt // granted again meanwhile: "added" follows and replaces
-		}
-		if row != nil && row.Grant != nil && row.Grant.Given != a.Given {
-			return Wait // granted and ended again since this node looked: an attempt of that grant may be under way
+		if live || row != nil && row.Grant != nil && row.Grant.Given != d.Given {
+			// Granted again meanwhile: "added" follows and replaces; or that ended too, and its own removal follows
+			// when the attempts of that grant have ended.
+			return WithdrawIt
 		}
 		return Go
 	case !live:
 		return WithdrawIt
 	case p.Agreement:
-		if d.Generation != p.Generation {
-			return WithdrawIt
-		}
 		return Go
 	case row.Grant.Given != d.Given:
 		return WithdrawIt
