@@ -1,0 +1,264 @@
+package sqlite
+
+import (
+	"context"
+
+	"tidings/hub"
+	"tidings/subscriptions"
+)
+
+// Issue implements hub.Outbox. It decides while it holds the writer, so that neither cursor nor rows can move
+// meanwhile; deciding is pure and short. Where nothing came of it nothing is written.
+func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int, decide func(hub.Issuing) hub.Issued) (more bool, err error) {
+	wrote := false
+	err = s.write(ctx, "issue", func(c *conn) error {
+		in, unsettled, err := s.issuing(c, stream, now, window)
+		if err != nil || in == nil {
+			return err
+		}
+		out := decide(*in)
+		wrote, err = c.issue(*in, unsettled, out)
+		more = remains(*in, out)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if wrote {
+		s.watchers.wake()
+	}
+	return more, nil
+}
+
+// issuing reads what a decision is made from, and what the stream has not settled; nil when there is no room or the
+// stream is not enabled.
+func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Issuing, []hub.Delivery, error) {
+	st, err := c.stream(hub.ID{}, stream)
+	if err != nil || st.Status != subscriptions.Enabled {
+		return nil, nil, err
+	}
+	unsettled, err := c.sweep(stream, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	room := window - len(unsettled)
+	if room <= 0 {
+		return nil, nil, nil
+	}
+	page, err := s.feed(c, hub.FeedQuery{Party: st.Party, After: st.At, Limit: room, At: st.At})
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &hub.Issuing{Stream: st, Page: *page, SignalRows: map[hub.ID]hub.FeedRow{}, Room: room, Now: now}
+	return in, unsettled, c.issuingSignals(in)
+}
+
+// sweep reads what a stream has not settled of any entry, without what was revoked during an attempt that nobody ended: a
+// polling stream has no lease whose end would end it.
+func (c *conn) sweep(stream hub.ID, now int64) ([]hub.Delivery, error) {
+	ds, err := c.deliveries("d.stream = ? AND d.entry IS NOT NULL", stream[:])
+	if err != nil {
+		return nil, err
+	}
+	w := &window{c: c, unsettled: ds}
+	for _, d := range ds {
+		if d.Void && d.Busy <= now {
+			if err := w.keep(hub.Released(d, nil, now)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return w.unsettled, nil
+}
+
+func (c *conn) issuingSignals(in *hub.Issuing) error {
+	signals, err := c.signals("JOIN signal_party p ON p.position = s.position WHERE p.party = ? AND p.position > ? ORDER BY p.position LIMIT ?",
+		in.Stream.Party[:], in.Stream.Signal, in.Room+1)
+	if err != nil || len(signals) == 0 {
+		return err
+	}
+	if len(signals) > in.Room {
+		in.MoreSignals, signals = true, signals[:in.Room]
+	}
+	in.Signals = signals
+	var entries []hub.ID
+	for _, s := range signals {
+		entries = append(entries, s.Entry)
+	}
+	rows, err := c.told(in.Page.Party, distinct(entries), false)
+	for _, r := range rows {
+		in.SignalRows[r.Entry.ID] = r
+	}
+	return err
+}
+
+func (c *conn) signals(query string, args ...any) (found []hub.Signal, err error) {
+	err = c.each(func(r row) error {
+		var s hub.Signal
+		err := r.Scan(&s.Position, id(&s.Entry), &s.Type, &s.Covers, bytesOf(&s.Payload), &s.Expires, &s.Txn, &s.Time)
+		found = append(found, s)
+		return err
+	}, "SELECT s.position, s.entry, s.type, s.covers, s.payload, s.expires, s.txn, s.time FROM signal s "+query, args...)
+	return found, err
+}
+
+// remains: rows or signals stand after the new cursor.
+func remains(in hub.Issuing, out hub.Issued) bool {
+	more := in.Page.More || in.MoreSignals || in.Page.Last > out.At && len(in.Page.Rows) > 0
+	if n := len(in.Signals); n > 0 {
+		more = more || in.Signals[n-1].Position > out.Signal
+	}
+	return more
+}
+
+// issue records a decision. It reports false when there was nothing to record.
+func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (wrote bool, err error) {
+	w := &window{c: c, unsettled: unsettled}
+	if out.Drop {
+		if err := w.keep(hub.End(unsettled, in.Now)); err != nil {
+			return false, err
+		}
+	}
+	if err := w.add(in.Stream, out.Deliveries); err != nil {
+		return false, err
+	}
+	st := in.Stream
+	st.Base, st.At, st.Signal, st.Tag, st.Generation = out.Base, out.At, out.Signal, out.Tag, out.Generation
+	if !out.Drop && len(out.Deliveries) == 0 && st.Base == in.Stream.Base && st.At == in.Stream.At && st.Signal == in.Stream.Signal &&
+		st.Tag == in.Stream.Tag && st.Generation == in.Stream.Generation {
+		return false, nil
+	}
+	return true, c.exec("UPDATE stream SET base = ?, at = ?, signal = ?, tag = ?, generation = ? WHERE id = ?",
+		st.Base, st.At, st.Signal, st.Tag[:], st.Generation, st.ID[:])
+}
+
+// window is what a stream has not settled, in a transaction.
+type window struct {
+	c         *conn
+	unsettled []hub.Delivery
+}
+
+// keep writes what a rule left and remembers it for the next rule.
+func (w *window) keep(k hub.Kept) error {
+	gone := map[hub.ID]bool{}
+	for _, id := range k.Drop {
+		gone[id] = true
+	}
+	for _, d := range k.Put {
+		gone[d.ID] = true
+	}
+	var left []hub.Delivery
+	for _, d := range w.unsettled {
+		if !gone[d.ID] {
+			left = append(left, d)
+		}
+	}
+	w.unsettled = append(left, k.Put...)
+	return w.c.keep(k)
+}
+
+// of lists what is unsettled of an entry.
+func (w *window) of(entry hub.ID) (found []hub.Delivery) {
+	for _, d := range w.unsettled {
+		if d.Entry == entry {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+// add issues deliveries, each absorbed by what waits of its entry. Orders are taken for all; a gap means nothing.
+func (w *window) add(s hub.Stream, ds []hub.Delivery) error {
+	if len(ds) == 0 {
+		return nil
+	}
+	order, err := w.c.takeOrders(s.ID, len(ds))
+	if err != nil {
+		return err
+	}
+	for i, d := range ds {
+		if d.ID.IsZero() {
+			d.ID = hub.NewID()
+		}
+		d.Stream, d.Party, d.Order = s.ID, s.Party, order+int64(i)
+		if err := w.keep(hub.Absorb(w.of(d.Entry), d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sendable implements hub.Outbox: nothing unless the stream is enabled.
+func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit int) (sendings []hub.Sending, err error) {
+	err = s.read(ctx, "read what to send", func(c *conn) error {
+		st, err := c.stream(hub.ID{}, stream)
+		if err != nil || st.Status != subscriptions.Enabled {
+			return err
+		}
+		unsettled, err := c.deliveries("d.stream = ?", stream[:])
+		if err != nil {
+			return err
+		}
+		turns := hub.Turns(unsettled, now, limit)
+		if len(turns) == 0 {
+			return nil
+		}
+		sendings, err = s.sendings(c, st, turns)
+		return err
+	})
+	return sendings, err
+}
+
+// sendings adds to deliveries what stands behind them.
+func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings []hub.Sending, err error) {
+	if err := c.withTokens(turns); err != nil {
+		return nil, err
+	}
+	page, err := s.page(c, st.Party)
+	if err != nil {
+		return nil, err
+	}
+	var entries []hub.ID
+	var positions []any
+	for _, d := range turns {
+		if !d.Entry.IsZero() {
+			entries = append(entries, d.Entry)
+		}
+		if d.Signal != 0 {
+			positions = append(positions, d.Signal)
+		}
+	}
+	rows, err := c.told(page.Party, distinct(entries), true)
+	if err != nil {
+		return nil, err
+	}
+	byEntry := map[hub.ID]*hub.FeedRow{}
+	for i := range rows {
+		byEntry[rows[i].Entry.ID] = &rows[i]
+	}
+	signals, err := c.signalsAt(positions)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range turns {
+		sendings = append(sendings, hub.Sending{Delivery: d, Row: byEntry[d.Entry], Party: page.Party, Signal: signals[d.Signal], Policy: page.Head.Policy})
+	}
+	return sendings, nil
+}
+
+func (c *conn) signalsAt(positions []any) (map[int64]*hub.Signal, error) {
+	found := map[int64]*hub.Signal{}
+	for len(positions) > 0 {
+		n := min(len(positions), chunk)
+		query, args := spread("WHERE s.position IN (…)", positions[:n], nil)
+		signals, err := c.signals(query, args...)
+		if err != nil {
+			return nil, err
+		}
+		for i := range signals {
+			found[signals[i].Position] = &signals[i]
+		}
+		positions = positions[n:]
+	}
+	return found, nil
+}

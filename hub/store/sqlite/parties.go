@@ -1,0 +1,162 @@
+package sqlite
+
+import (
+	"context"
+
+	"tidings/hub"
+)
+
+const partyColumns = "p.id, p.name, p.audience, p.profile, p.sector, p.subject_format, p.bounds, p.origins, p.agreement, p.generation, p.removed, p.created_at"
+
+func partyTargets(p *hub.Party) []any {
+	return []any{id(&p.ID), &p.Name, &p.Audience, &p.Profile, id(&p.Sector), &p.SubjectFormat, jsonColumn{&p.Bounds},
+		jsonColumn{&p.Origins}, &p.Agreement, &p.Generation, &p.Removed, &p.CreatedAt}
+}
+
+func (c *conn) parties(query string, args ...any) (found []hub.Party, err error) {
+	err = c.each(func(r row) error {
+		var p hub.Party
+		err := r.Scan(partyTargets(&p)...)
+		found = append(found, p)
+		return err
+	}, "SELECT "+partyColumns+" FROM party p WHERE "+query, args...)
+	return found, err
+}
+
+// party reads one; hub.ErrNotFound when it was forgotten or never was.
+func (c *conn) party(id hub.ID) (p hub.Party, err error) {
+	err = c.value("SELECT "+partyColumns+" FROM party p WHERE p.id = ?", []any{id[:]}, partyTargets(&p)...)
+	return p, err
+}
+
+// livingParty is party without removed ones.
+func (c *conn) livingParty(id hub.ID) (p hub.Party, err error) {
+	if p, err = c.party(id); err == nil && p.Removed != 0 {
+		err = hub.ErrNotFound
+	}
+	return p, err
+}
+
+// Parties implements hub.State.
+func (s *Store) Parties(ctx context.Context) (found []hub.Party, err error) {
+	err = s.read(ctx, "read parties", func(c *conn) (err error) {
+		found, err = c.parties("true ORDER BY p.id")
+		return err
+	})
+	return found, err
+}
+
+// Party implements hub.State.
+func (s *Store) Party(ctx context.Context, id hub.ID) (*hub.Party, error) {
+	var p hub.Party
+	err := s.read(ctx, "read a party", func(c *conn) (err error) {
+		p, err = c.party(id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+const tokenColumns = "t.id, t.role, t.party, t.name, t.hash, t.created_at, t.revoked"
+
+func scanToken(r row) (t hub.Token, err error) {
+	var hash []byte
+	err = r.Scan(id(&t.ID), &t.Role, id(&t.Party), &t.Name, bytesOf(&hash), &t.CreatedAt, &t.Revoked)
+	copy(t.Hash[:], hash)
+	return t, err
+}
+
+func (c *conn) addToken(t hub.Token) error {
+	err := c.exec("INSERT INTO token (id, role, party, name, hash, created_at, revoked) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		t.ID[:], string(t.Role), blob(t.Party), t.Name, t.Hash[:], t.CreatedAt, t.Revoked)
+	if err != nil && isUnique(err) {
+		return hub.ErrTaken
+	}
+	return err
+}
+
+// AddToken implements hub.State. hub.ErrTaken when the id or the hash is there already, hub.ErrNotFound when its party
+// is not.
+func (s *Store) AddToken(ctx context.Context, t hub.Token) error {
+	return s.write(ctx, "add a token", func(c *conn) error {
+		if !t.Party.IsZero() {
+			if _, err := c.livingParty(t.Party); err != nil {
+				return err
+			}
+		}
+		return c.addToken(t)
+	})
+}
+
+// RevokeToken implements hub.State. Revoking again changes nothing.
+func (s *Store) RevokeToken(ctx context.Context, id hub.ID, now int64) error {
+	return s.write(ctx, "revoke a token", func(c *conn) error {
+		n, err := c.affect("UPDATE token SET revoked = CASE revoked WHEN 0 THEN ? ELSE revoked END WHERE id = ?", now, id[:])
+		if err == nil && n == 0 {
+			err = hub.ErrNotFound
+		}
+		return err
+	})
+}
+
+// Tokens implements hub.State.
+func (s *Store) Tokens(ctx context.Context) (found []hub.Token, err error) {
+	err = s.read(ctx, "read tokens", func(c *conn) error {
+		return c.each(func(r row) error {
+			t, err := scanToken(r)
+			found = append(found, t)
+			return err
+		}, "SELECT "+tokenColumns+" FROM token t ORDER BY t.id")
+	})
+	return found, err
+}
+
+// TokenByHash implements hub.State.
+func (s *Store) TokenByHash(ctx context.Context, hash [32]byte) (*hub.Token, error) {
+	var t hub.Token
+	err := s.read(ctx, "find a token", func(c *conn) error {
+		return c.one(func(r row) (err error) { t, err = scanToken(r); return err },
+			"SELECT "+tokenColumns+" FROM token t LEFT JOIN party p ON p.id = t.party WHERE t.hash = ? AND t.revoked = 0 "+
+				"AND (t.party IS NULL OR p.removed = 0)", hash[:])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &t, nil
+}
+
+// Secrets implements hub.State.
+func (s *Store) Secrets(ctx context.Context) (found []hub.Secret, err error) {
+	err = s.read(ctx, "read secrets", func(c *conn) error {
+		return c.each(func(r row) error {
+			var k hub.Secret
+			err := r.Scan(&k.Name, bytesOf(&k.Wrapped), &k.CreatedAt)
+			found = append(found, k)
+			return err
+		}, "SELECT name, wrapped, created_at FROM secret ORDER BY name")
+	})
+	return found, err
+}
+
+// InitSecret implements hub.State.
+func (s *Store) InitSecret(ctx context.Context, k hub.Secret) (kept hub.Secret, err error) {
+	err = s.write(ctx, "keep a secret", func(c *conn) error {
+		err := c.exec("INSERT INTO secret (name, wrapped, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", k.Name, nonNil(k.Wrapped), k.CreatedAt)
+		if err != nil {
+			return err
+		}
+		kept.Name = k.Name
+		return c.value("SELECT wrapped, created_at FROM secret WHERE name = ?", []any{k.Name}, bytesOf(&kept.Wrapped), &kept.CreatedAt)
+	})
+	return kept, err
+}
+
+// nonNil is b, empty where it is nil, for columns that are NOT NULL.
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

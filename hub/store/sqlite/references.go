@@ -1,0 +1,245 @@
+package sqlite
+
+import (
+	"slices"
+
+	"tidings/hub"
+)
+
+// What follows from references, once all entries and keys of the batch are known: pointers find their targets, and
+// those who have to be told that one of theirs came, went or was renamed get lines.
+
+// wide is one line about several entries.
+type wide struct {
+	line    hub.Change
+	entries []hub.ID
+}
+
+// told makes the wide line that follows from the line of an entry.
+func told(from hub.Change, attribute string, entries []hub.ID) wide {
+	return wide{hub.Change{Kind: hub.Updated, Attributes: []string{attribute}, Actor: from.Actor, Source: from.Source, Txn: from.Txn}, entries}
+}
+
+func (t *commit) followReferences() error {
+	if len(t.order) == 0 {
+		return nil
+	}
+	wides, err := t.repoint()
+	if err != nil {
+		return err
+	}
+	gone, err := t.unpoint()
+	if err != nil {
+		return err
+	}
+	found, err := t.resolve()
+	if err != nil {
+		return err
+	}
+	for _, w := range slices.Concat(wides, gone, found) {
+		if len(w.entries) == 0 {
+			continue
+		}
+		rest, err := t.spread(hub.Echo{ID: hub.NewID(), Line: w.line, Entries: w.entries})
+		if err != nil {
+			return err
+		}
+		if rest != nil {
+			if err := t.echo(*rest); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// repoint replaces the references of written entries and tells the members that came or went.
+func (t *commit) repoint() (wides []wide, err error) {
+	before, err := t.storedReferences()
+	if err != nil {
+		return nil, err
+	}
+	if err := t.loadTargets(); err != nil {
+		return nil, err
+	}
+	for _, e := range t.order {
+		was, now := before[e.ID], t.target(e, before[e.ID])
+		if len(was) == 0 && len(now) == 0 {
+			continue
+		}
+		if err := t.c.replaceReferences(e, was, now); err != nil {
+			return nil, err
+		}
+		wides = append(wides, told(e.line, "groups", hub.Repoint(plain(was), now, e.renamed)))
+	}
+	return wides, nil
+}
+
+// storedReferences reads what the written entries pointed to.
+func (t *commit) storedReferences() (map[hub.ID][]reference, error) {
+	var ids []hub.ID
+	for _, e := range t.order {
+		if !e.fresh {
+			ids = append(ids, e.ID)
+		}
+	}
+	before := map[hub.ID][]reference{}
+	err := t.c.among(func(r row) error {
+		p, err := scanReference(r)
+		before[p.From] = append(before[p.From], p)
+		return err
+	}, blobs(ids), "SELECT "+referenceColumns+" FROM reference WHERE from_entry IN (…)")
+	return before, err
+}
+
+func plain(refs []reference) (all []hub.Reference) {
+	for _, r := range refs {
+		all = append(all, r.Reference)
+	}
+	return all
+}
+
+// loadTargets reads whom the new references may mean: the owners of their keys and the entries of their ids.
+func (t *commit) loadTargets() error {
+	var called []name
+	var ids []hub.ID
+	for _, e := range t.order {
+		for _, r := range e.references {
+			called = append(called, keyName(e.Source, r.Key))
+			if id, err := hub.ParseID(r.Key); err == nil {
+				ids = append(ids, id)
+			}
+		}
+	}
+	if err := t.loadOwners(called); err != nil {
+		return err
+	}
+	return t.loadEntries(ids)
+}
+
+// target finds the targets of an entry's references. One that was resolved keeps its target while that lives, though
+// the target may be called otherwise by now.
+func (t *commit) target(e *entry, was []reference) (now []hub.Reference) {
+	type at struct{ name, key string }
+	old := map[at]hub.ID{}
+	for _, r := range was {
+		if r.source == e.Source {
+			old[at{r.Name, r.Key}] = r.Target
+		}
+	}
+	seen := map[at]bool{}
+	for _, r := range e.references {
+		if seen[at{r.Name, r.Key}] {
+			continue
+		}
+		seen[at{r.Name, r.Key}] = true
+		r.From, r.Target = e.ID, old[at{r.Name, r.Key}]
+		if r.Target.IsZero() || t.erased(r.Target) {
+			r.Target = t.owners[keyName(e.Source, r.Key)]
+			if id, err := hub.ParseID(r.Key); r.Target.IsZero() && err == nil && t.lives(id) {
+				r.Target = id
+			}
+		}
+		now = append(now, r)
+	}
+	return now
+}
+
+func (t *commit) erased(id hub.ID) bool {
+	e := t.entries[id]
+	return e != nil && e.erased
+}
+
+// replaceReferences writes the difference.
+func (c *conn) replaceReferences(e *entry, was []reference, now []hub.Reference) error {
+	kept := map[reference]bool{}
+	for _, r := range now {
+		kept[reference{r, e.Source}] = true
+	}
+	for _, r := range was {
+		if kept[r] {
+			delete(kept, r)
+			continue
+		}
+		if err := c.exec("DELETE FROM reference WHERE from_entry = ? AND name = ? AND key = ?", r.From[:], r.Name, r.Key); err != nil {
+			return err
+		}
+	}
+	for _, r := range now {
+		if !kept[reference{r, e.Source}] {
+			continue
+		}
+		if err := c.exec("INSERT INTO reference ("+referenceColumns+") VALUES (?, ?, ?, ?, ?)",
+			r.From[:], r.Name, r.Key, e.Source, blob(r.Target)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpoint takes the target from references to entries that are gone; a vanished target is a change of the attribute
+// that named it.
+func (t *commit) unpoint() (wides []wide, err error) {
+	for _, e := range t.order {
+		if !e.erased {
+			continue
+		}
+		to, err := t.c.references("target = ?", e.ID[:])
+		if err != nil {
+			return nil, err
+		}
+		if err := t.c.exec("UPDATE reference SET target = NULL WHERE target = ?", e.ID[:]); err != nil {
+			return nil, err
+		}
+		wides = append(wides, pointed(e.line, to)...)
+	}
+	return wides, nil
+}
+
+// pointed tells the owners of references that their target came or went.
+func pointed(from hub.Change, to []hub.Reference) (wides []wide) {
+	owners := hub.Pointed(to)
+	for _, attribute := range sortedKeys(owners) {
+		wides = append(wides, told(from, attribute, distinct(owners[attribute])))
+	}
+	return wides
+}
+
+// resolve finds the references that waited for the keys that came with this batch.
+func (t *commit) resolve() (wides []wide, err error) {
+	bySource := map[string][]any{}
+	for _, e := range t.order {
+		for _, k := range e.keys {
+			if e.Source != e.sourceWas || !slices.Contains(e.keysWas, k) {
+				bySource[e.Source] = append(bySource[e.Source], k)
+			}
+		}
+	}
+	found := map[hub.ID][]hub.Reference{}
+	for source, keys := range bySource {
+		if err := t.c.among(func(r row) error {
+			p, err := scanReference(r)
+			p.Target = t.owners[keyName(p.source, p.Key)]
+			found[p.Target] = append(found[p.Target], p.Reference)
+			return err
+		}, keys, "SELECT "+referenceColumns+" FROM reference WHERE target IS NULL AND source = ? AND key IN (…)", source); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range t.order {
+		to := found[e.ID]
+		if len(to) == 0 {
+			continue
+		}
+		for _, r := range to {
+			if err := t.c.exec("UPDATE reference SET target = ? WHERE from_entry = ? AND name = ? AND key = ?", e.ID[:], r.From[:], r.Name, r.Key); err != nil {
+				return nil, err
+			}
+		}
+		wides = append(wides, pointed(e.line, to)...)
+		if slices.ContainsFunc(to, func(r hub.Reference) bool { return r.Name == "members" }) {
+			wides = append(wides, told(e.line, "groups", []hub.ID{e.ID}))
+		}
+	}
+	return wides, nil
+}

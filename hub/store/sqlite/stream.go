@@ -1,0 +1,217 @@
+package sqlite
+
+import (
+	"context"
+
+	"tidings/hub"
+	"tidings/subscriptions"
+)
+
+const streamColumns = "s.id, s.party, s.settings, s.status, s.reason, s.base, s.at, s.tag, s.signal, s.generation, s.version, s.created_at, " +
+	"s.verified, s.failures, s.problem"
+
+func streamTargets(s *hub.Stream) []any {
+	return []any{id(&s.ID), id(&s.Party), jsonColumn{&s.Settings}, &s.Status, &s.Reason, &s.Base, &s.At, tag(&s.Tag), &s.Signal,
+		&s.Generation, &s.Version, &s.CreatedAt, &s.Verified, &s.Failures, &s.Problem}
+}
+
+func (c *conn) streams(query string, args ...any) (found []hub.Stream, err error) {
+	err = c.each(func(r row) error {
+		var s hub.Stream
+		err := r.Scan(streamTargets(&s)...)
+		found = append(found, s)
+		return err
+	}, "SELECT "+streamColumns+" FROM stream s WHERE "+query, args...)
+	return found, err
+}
+
+// stream reads a stream; of the party only unless that is zero. Not there and not the party's are one answer.
+func (c *conn) stream(party, id hub.ID) (hub.Stream, error) {
+	found, err := c.streams("s.id = ?", id[:])
+	if err != nil {
+		return hub.Stream{}, err
+	}
+	if len(found) == 0 || !party.IsZero() && found[0].Party != party {
+		return hub.Stream{}, hub.ErrNotFound
+	}
+	return found[0], nil
+}
+
+// CreateStream implements hub.Outbox. hub.ErrNotFound when the party is not there.
+func (s *Store) CreateStream(ctx context.Context, st hub.Stream, limit int) (*hub.Stream, error) {
+	err := s.write(ctx, "create a stream", func(c *conn) error {
+		p, err := c.livingParty(st.Party)
+		if err != nil {
+			return err
+		}
+		var count int
+		if err := c.value("SELECT count(*) FROM stream WHERE party = ?", []any{p.ID[:]}, &count); err != nil {
+			return err
+		}
+		if count >= limit {
+			return hub.ErrLimit
+		}
+		st.Version = 1
+		if err := s.toHead(c, &st, p); err != nil {
+			return err
+		}
+		settings, err := jsonText(st.Settings)
+		if err != nil {
+			return err
+		}
+		return c.exec("INSERT INTO stream (id, party, method, settings, status, reason, base, at, tag, signal, generation, version, created_at, "+
+			"verified, failures, problem, next_order, lease_owner, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', 0)",
+			st.ID[:], st.Party[:], st.Settings.Delivery.Method, settings, string(st.Status), st.Reason, st.Base, st.At, st.Tag[:], st.Signal,
+			st.Generation, st.Version, st.CreatedAt, st.Verified, st.Failures, st.Problem)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.watchers.wake()
+	return &st, nil
+}
+
+// toHead moves a stream to the head: what came before is not told on it.
+func (s *Store) toHead(c *conn, st *hub.Stream, p hub.Party) error {
+	h, err := s.head(c)
+	st.Base, st.At, st.Signal, st.Tag, st.Generation = h.Position, h.Position, h.Position, h.Tag, p.Generation
+	return err
+}
+
+// Stream implements hub.Outbox.
+func (s *Store) Stream(ctx context.Context, party, id hub.ID) (*hub.Stream, error) {
+	var st hub.Stream
+	err := s.read(ctx, "read a stream", func(c *conn) (err error) {
+		st, err = c.stream(party, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &st, nil
+}
+
+// Streams implements hub.Outbox.
+func (s *Store) Streams(ctx context.Context, party hub.ID) (found []hub.Stream, err error) {
+	err = s.read(ctx, "read streams", func(c *conn) (err error) {
+		if party.IsZero() {
+			found, err = c.streams("true ORDER BY s.id")
+		} else {
+			found, err = c.streams("s.party = ? ORDER BY s.id", party[:])
+		}
+		return err
+	})
+	return found, err
+}
+
+// SetStream implements hub.Outbox. hub.ErrConflict when Version moved on.
+func (s *Store) SetStream(ctx context.Context, st hub.Stream, own []hub.Delivery) (*hub.Stream, error) {
+	var now hub.Stream
+	err := s.write(ctx, "set a stream", func(c *conn) (err error) {
+		if now, err = c.stream(st.Party, st.ID); err != nil {
+			return err
+		}
+		if now.Version != st.Version {
+			return hub.ErrConflict
+		}
+		was := now.Status
+		now.Settings, now.Status, now.Reason, now.Verified, now.Version = st.Settings, st.Status, st.Reason, st.Verified, st.Version+1
+		switch {
+		case now.Status == subscriptions.Disabled:
+			err = c.dropAll(now.ID)
+		case was == subscriptions.Disabled:
+			var p hub.Party
+			if p, err = c.livingParty(now.Party); err == nil {
+				err = s.toHead(c, &now, p)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.setStream(now); err != nil {
+			return err
+		}
+		return c.addOwn(now, own)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.watchers.wake()
+	return &now, nil
+}
+
+// setStream writes all of a stream but what never changes.
+func (c *conn) setStream(s hub.Stream) error {
+	settings, err := jsonText(s.Settings)
+	if err != nil {
+		return err
+	}
+	return c.exec("UPDATE stream SET method = ?, settings = ?, status = ?, reason = ?, base = ?, at = ?, tag = ?, signal = ?, generation = ?, "+
+		"version = ?, verified = ?, failures = ?, problem = ? WHERE id = ?",
+		s.Settings.Delivery.Method, settings, string(s.Status), s.Reason, s.Base, s.At, s.Tag[:], s.Signal, s.Generation,
+		s.Version, s.Verified, s.Failures, s.Problem, s.ID[:])
+}
+
+// addOwn keeps deliveries that belong to the stream itself.
+func (c *conn) addOwn(s hub.Stream, own []hub.Delivery) error {
+	if len(own) == 0 {
+		return nil
+	}
+	order, err := c.takeOrders(s.ID, len(own))
+	if err != nil {
+		return err
+	}
+	for i, d := range own {
+		if d.ID.IsZero() {
+			d.ID = hub.NewID()
+		}
+		d.Stream, d.Party, d.Order = s.ID, s.Party, order+int64(i)
+		if err := c.putDelivery(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOrders takes the stream's next n orders and returns the first.
+func (c *conn) takeOrders(stream hub.ID, n int) (first int64, err error) {
+	err = c.value("UPDATE stream SET next_order = next_order + ? WHERE id = ? RETURNING next_order", []any{n, stream[:]}, &first)
+	return first - int64(n), err
+}
+
+// DeleteStream implements hub.Outbox.
+func (s *Store) DeleteStream(ctx context.Context, party, id hub.ID) error {
+	return s.write(ctx, "delete a stream", func(c *conn) error {
+		if _, err := c.stream(party, id); err != nil {
+			return err
+		}
+		return c.deleteStream(id)
+	})
+}
+
+func (c *conn) deleteStream(id hub.ID) error {
+	if err := c.dropAll(id); err != nil {
+		return err
+	}
+	if err := c.exec("DELETE FROM dead_letter WHERE stream = ?", id[:]); err != nil {
+		return err
+	}
+	return c.exec("DELETE FROM stream WHERE id = ?", id[:])
+}
+
+// DeadLetters implements hub.Outbox: the newest first, of all parties for the zero id.
+func (s *Store) DeadLetters(ctx context.Context, party hub.ID, limit int) (found []hub.DeadLetter, err error) {
+	query, args := "true", []any{}
+	if !party.IsZero() {
+		query, args = "party = ?", []any{party[:]}
+	}
+	err = s.read(ctx, "read dead letters", func(c *conn) error {
+		return c.each(func(r row) error {
+			var l hub.DeadLetter
+			err := r.Scan(id(&l.ID), id(&l.Stream), id(&l.Party), id(&l.Entry), &l.Kind, &l.Reason, &l.Time)
+			found = append(found, l)
+			return err
+		}, "SELECT id, stream, party, entry, kind, reason, time FROM dead_letter WHERE "+query+" ORDER BY time DESC, id DESC LIMIT ?", append(args, limit)...)
+	})
+	return found, err
+}

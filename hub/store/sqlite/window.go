@@ -1,0 +1,116 @@
+package sqlite
+
+import (
+	"tidings/hub"
+)
+
+const deliveryColumns = "d.id, d.stream, d.party, d.entry, d.ord, d.kind, d.gone, d.names, d.given, d.generation, d.version, d.position, d.time, " +
+	"d.txn, d.signal, d.type, d.payload, d.sent, d.busy, d.owner, d.due, d.attempts, d.void, d.remake"
+
+func deliveryTargets(d *hub.Delivery) []any {
+	return []any{id(&d.ID), id(&d.Stream), id(&d.Party), id(&d.Entry), &d.Order, &d.Kind, &d.Gone, names(&d.Names), &d.Given,
+		&d.Generation, &d.Version, &d.Position, &d.Time, &d.Txn, &d.Signal, &d.Type, bytesOf(&d.Payload), &d.Sent, &d.Busy, &d.Owner, &d.Due,
+		&d.Attempts, &d.Void, &d.Remake}
+}
+
+// deliveries reads unsettled deliveries in order, without their tokens.
+func (c *conn) deliveries(query string, args ...any) (found []hub.Delivery, err error) {
+	err = c.each(func(r row) error {
+		var d hub.Delivery
+		err := r.Scan(deliveryTargets(&d)...)
+		found = append(found, d)
+		return err
+	}, "SELECT "+deliveryColumns+" FROM delivery d WHERE "+query+" ORDER BY d.stream, d.ord", args...)
+	return found, err
+}
+
+// unsettled reads what a stream has of an entry: for the stream's own, what it has of none.
+func (c *conn) unsettled(stream, entry hub.ID) ([]hub.Delivery, error) {
+	if entry.IsZero() {
+		return c.deliveries("d.stream = ? AND d.entry IS NULL", stream[:])
+	}
+	return c.deliveries("d.stream = ? AND d.entry = ?", stream[:], entry[:])
+}
+
+// withTokens adds their tokens to deliveries.
+func (c *conn) withTokens(ds []hub.Delivery) error {
+	byID := map[hub.ID]*hub.Delivery{}
+	var ids []hub.ID
+	for i := range ds {
+		byID[ds[i].ID] = &ds[i]
+		ids = append(ids, ds[i].ID)
+		ds[i].Tokens = nil
+	}
+	return c.among(func(r row) error {
+		var of hub.ID
+		var t hub.SignedToken
+		if err := r.Scan(id(&of), &t.JTI, bytesOf(&t.Compact), &t.Settled); err != nil {
+			return err
+		}
+		byID[of].Tokens = append(byID[of].Tokens, t)
+		return nil
+	}, blobs(ids), "SELECT delivery, jti, compact, settled FROM security_event_token WHERE delivery IN (…) ORDER BY delivery, ord")
+}
+
+// keep writes what a rule left of some deliveries. Their tokens stay as they are, except that what has not been sent
+// has none and a settled one has no bytes.
+func (c *conn) keep(k hub.Kept) error {
+	for _, d := range k.Put {
+		if err := c.putDelivery(d); err != nil {
+			return err
+		}
+	}
+	for _, id := range k.Drop {
+		if err := c.dropDelivery(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) putDelivery(d hub.Delivery) error {
+	if err := c.exec("REPLACE INTO delivery (id, stream, party, entry, ord, kind, gone, names, given, generation, version, position, time, txn, "+
+		"signal, type, payload, sent, busy, owner, due, attempts, void, remake) "+
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		d.ID[:], d.Stream[:], d.Party[:], blob(d.Entry), d.Order, string(d.Kind), d.Gone, joined(d.Names), d.Given, d.Generation, d.Version,
+		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), d.Payload, d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake); err != nil {
+		return err
+	}
+	if !d.Sent {
+		return c.exec("DELETE FROM security_event_token WHERE delivery = ?", d.ID[:])
+	}
+	for i, t := range d.Tokens {
+		if !t.Settled {
+			continue
+		}
+		if err := c.exec("UPDATE security_event_token SET settled = 1, compact = NULL WHERE delivery = ? AND ord = ?", d.ID[:], i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conn) dropDelivery(id hub.ID) error {
+	if err := c.exec("DELETE FROM security_event_token WHERE delivery = ?", id[:]); err != nil {
+		return err
+	}
+	return c.exec("DELETE FROM delivery WHERE id = ?", id[:])
+}
+
+// dropAll drops every delivery of a stream.
+func (c *conn) dropAll(stream hub.ID) error {
+	if err := c.exec("DELETE FROM security_event_token WHERE delivery IN (SELECT id FROM delivery WHERE stream = ?)", stream[:]); err != nil {
+		return err
+	}
+	return c.exec("DELETE FROM delivery WHERE stream = ?", stream[:])
+}
+
+// bury gives a delivery up.
+func (c *conn) bury(d hub.Delivery, reason string, now int64) error {
+	grave := hub.NewID()
+	if err := c.exec("INSERT INTO dead_letter (id, stream, party, entry, kind, reason, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		grave[:], d.Stream[:], d.Party[:], blob(d.Entry), string(d.Kind), reason, now); err != nil {
+		return err
+	}
+	return c.dropDelivery(d.ID)
+}
