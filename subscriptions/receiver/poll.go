@@ -1,0 +1,74 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"tidings/events"
+)
+
+// pollMost is how many SETs one poll asks for.
+const pollMost = 100
+
+// Poll asks at a poll stream's endpoint_url for SETs, and settles earlier ones (RFC 8936 section 2.4).
+func (c *Client) Poll(ctx context.Context, endpoint string, q events.PollRequest) (events.PollResponse, error) {
+	var answer events.PollResponse
+	_, err := c.call(ctx, request{method: http.MethodPost, url: endpoint, body: q}, &answer)
+	return answer, wrap("poll", err)
+}
+
+// Receive polls a stream until ctx ends, a call fails or keep does, and says which it was. Each token is checked and
+// handed to keep, which is as Handler.Keep: what was kept is acknowledged, what is refused is reported, and what failed
+// comes again. Tokens of one answer have no order. Call it again, after a pause.
+func (c *Client) Receive(ctx context.Context, stream events.StreamConfiguration, keep func(context.Context, events.Token) error) error {
+	if stream.Delivery == nil || stream.Delivery.Method != events.MethodPoll || len(stream.Audience) == 0 {
+		return errors.New("receive: not a poll stream")
+	}
+	most, none := pollMost, 0
+	ask := events.PollRequest{MaxEvents: &most}
+	for {
+		answer, err := c.Poll(ctx, stream.Delivery.EndpointURL, ask)
+		if err != nil {
+			return err
+		}
+		ask = events.PollRequest{MaxEvents: &most, SetErrs: map[string]events.SetError{}}
+		var failed error
+		for jti, compact := range answer.Sets {
+			err := c.receive(ctx, stream.Audience[0], jti, compact, keep)
+			var refusal *Refusal
+			switch {
+			case err == nil:
+				ask.Ack = append(ask.Ack, jti)
+			case errors.As(err, &refusal):
+				ask.SetErrs[jti] = events.SetError{Err: refusal.Code, Description: refusal.Description}
+			default:
+				failed = fmt.Errorf("receive: %w", err)
+			}
+		}
+		if failed = errors.Join(failed, ctx.Err()); failed != nil {
+			// The others were kept and must not come again, though the caller may be in a hurry to end.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			ask.MaxEvents, ask.ReturnImmediately = &none, true // both, to be answered at once (RFC 8936 section 2.4.2)
+			_, err := c.Poll(ctx, stream.Delivery.EndpointURL, ask)
+			return errors.Join(failed, err)
+		}
+	}
+}
+
+// receive checks one token of an answer and hands it over.
+func (c *Client) receive(ctx context.Context, audience, jti, compact string, keep func(context.Context, events.Token) error) error {
+	token, err := c.Open(ctx, []byte(compact), audience)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return err
+	case err != nil:
+		return &Refusal{events.Code(err), err.Error()}
+	case token.JTI != jti:
+		return &Refusal{events.CodeInvalidRequest, "the SET has another jti"}
+	}
+	return keep(ctx, token)
+}
