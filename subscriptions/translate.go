@@ -12,8 +12,9 @@ type Occasion struct {
 	// Kind and Names come from consent.Tell; Names are canonical, and only those the party may be told now.
 	Kind  consent.Kind
 	Names []string
-	// Gone: removed because the entry was deleted. Inactive: the entry is not active at this moment; with Added only,
-	// since "active" among the names of an added entry may as well mean that the attribute was granted.
+	// Gone: removed because the entry was deleted. Inactive: the entry is not active at this moment, and the party may
+	// be told so (a grant for transfer only does not say that). It matters with Added only, where "active" among the
+	// names may as well mean that the attribute was granted.
 	Gone, Inactive bool
 	// Agreement: the party knows the entry by its agreement, not by a grant.
 	Agreement bool
