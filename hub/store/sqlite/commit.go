@@ -97,6 +97,9 @@ func (s *Store) Commit(ctx context.Context, b hub.Batch) (receipt hub.Receipt, e
 }
 
 func (t *commit) run(b hub.Batch, r *hub.Receipt) (err error) {
+	for i := range b.Items {
+		address(&b.Items[i])
+	}
 	if t.head, err = t.s.head(t.c); err != nil {
 		return err
 	}
@@ -121,6 +124,21 @@ func (t *commit) run(b hub.Batch, r *hub.Receipt) (err error) {
 	}
 	r.Head, r.Echoing = t.head, t.echoing
 	return nil
+}
+
+// address fills in what an item's lines are about where they do not say.
+func address(it *hub.Item) {
+	for i := range it.Lines {
+		l := &it.Lines[i]
+		switch {
+		case it.Grant != nil && !l.Kind.IsAboutEntry():
+			l.Entry, l.Party = it.Grant.Grant.Entry, it.Grant.Grant.Party
+		case it.Party != nil && l.Party.IsZero():
+			l.Party = it.Party.Party.ID
+		case it.Entry != nil && l.Entry.IsZero():
+			l.Entry = it.Entry.Entry.ID
+		}
+	}
 }
 
 // take checks one item and applies it if it stands. It reports false when the budget is used up: the item was not begun.
@@ -175,9 +193,9 @@ func (t *commit) refuse(it *hub.Item) (refusal, err error) {
 		}
 	}
 	if w := it.Party; w != nil {
-		p := t.parties[w.Party.ID]
-		if (p == nil) != (w.Party.Generation == 0) || p != nil && (p.Generation != w.Party.Generation || p.Removed != 0) {
-			return hub.ErrConflict, nil
+		refusal, err := t.refuseParty(w)
+		if err != nil || refusal != nil {
+			return refusal, err
 		}
 	}
 	for _, about := range others(it) {
@@ -228,6 +246,24 @@ func (t *commit) refuseGrant(it *hub.Item) error {
 		}
 	}
 	return nil
+}
+
+func (t *commit) refuseParty(w *hub.PartyWrite) (refusal, err error) {
+	p := t.parties[w.Party.ID]
+	switch {
+	case (p == nil) != (w.Party.Generation == 0), p != nil && p.Generation != w.Party.Generation:
+		return hub.ErrConflict, nil
+	case p != nil && p.Removed != 0:
+		return hub.ErrNotFound, nil
+	case w.Token == nil:
+		return nil, nil
+	}
+	var taken int
+	err = t.c.value("SELECT count(*) FROM token WHERE hash = ? OR id = ?", []any{w.Token.Hash[:], w.Token.ID[:]}, &taken)
+	if err == nil && taken > 0 {
+		refusal = hub.ErrTaken
+	}
+	return refusal, err
 }
 
 func (t *commit) lives(id hub.ID) bool {
@@ -389,9 +425,12 @@ func (t *commit) applyParty(w *hub.PartyWrite) *party {
 		p = &party{}
 		t.parties[w.Party.ID] = p
 	}
-	generation, removed := p.Generation, p.Removed
+	was := p.Party
 	p.Party = w.Party
-	p.Generation, p.Removed, p.dirty = generation+1, removed, true
+	p.Generation, p.Removed, p.dirty = was.Generation+1, was.Removed, true
+	if was.Generation != 0 {
+		p.CreatedAt = was.CreatedAt
+	}
 	t.agreements = nil
 	return p
 }

@@ -33,6 +33,10 @@ func (t *commit) line(l *hub.Change, w *hub.GrantWrite, g *grant, p *party) erro
 			return fmt.Errorf("a line %q without its grant", l.Kind)
 		}
 		return t.ownLine(*l, w, g)
+	case hub.PartyAdded:
+		if p != nil && p.CreatedAt == 0 {
+			p.CreatedAt = l.Time
+		}
 	case hub.PartyRemoved:
 		if p == nil {
 			return fmt.Errorf("a line %q without its party", l.Kind)

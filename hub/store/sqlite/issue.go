@@ -37,7 +37,7 @@ func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Iss
 	if err != nil || st.Status != subscriptions.Enabled {
 		return nil, nil, err
 	}
-	unsettled, err := c.sweep(stream, now)
+	unsettled, err := c.deliveries("d.stream = ? AND d.entry IS NOT NULL", stream[:])
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,24 +51,6 @@ func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Iss
 	}
 	in := &hub.Issuing{Stream: st, Page: *page, SignalRows: map[hub.ID]hub.FeedRow{}, Room: room, Now: now}
 	return in, unsettled, c.issuingSignals(in)
-}
-
-// sweep reads what a stream has not settled of any entry, without what was revoked during an attempt that nobody ended: a
-// polling stream has no lease whose end would end it.
-func (c *conn) sweep(stream hub.ID, now int64) ([]hub.Delivery, error) {
-	ds, err := c.deliveries("d.stream = ? AND d.entry IS NOT NULL", stream[:])
-	if err != nil {
-		return nil, err
-	}
-	w := &window{c: c, unsettled: ds}
-	for _, d := range ds {
-		if d.Void && d.Busy <= now {
-			if err := w.keep(hub.Released(d, nil, now)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return w.unsettled, nil
 }
 
 func (c *conn) issuingSignals(in *hub.Issuing) error {
@@ -241,7 +223,7 @@ func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings
 		return nil, err
 	}
 	for _, d := range turns {
-		sendings = append(sendings, hub.Sending{Delivery: d, Row: byEntry[d.Entry], Party: page.Party, Signal: signals[d.Signal], Policy: page.Head.Policy})
+		sendings = append(sendings, hub.Sending{Delivery: d, Row: byEntry[d.Entry], Party: page.Party, Settings: st.Settings, Signal: signals[d.Signal], Policy: page.Head.Policy})
 	}
 	return sendings, nil
 }

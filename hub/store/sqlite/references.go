@@ -36,10 +36,7 @@ func (t *commit) followReferences() error {
 	if err != nil {
 		return err
 	}
-	for _, w := range slices.Concat(wides, gone, found) {
-		if len(w.entries) == 0 {
-			continue
-		}
+	for _, w := range join(slices.Concat(wides, gone, found)) {
 		rest, err := t.spread(hub.Echo{ID: hub.NewID(), Line: w.line, Entries: w.entries})
 		if err != nil {
 			return err
@@ -53,6 +50,26 @@ func (t *commit) followReferences() error {
 	return nil
 }
 
+// join makes one line of those that say the same: a batch of groups tells a person once.
+func join(wides []wide) (joined []wide) {
+	for _, w := range wides {
+		i := slices.IndexFunc(joined, func(j wide) bool {
+			return j.line.Attributes[0] == w.line.Attributes[0] && j.line.Actor == w.line.Actor && j.line.Source == w.line.Source && j.line.Txn == w.line.Txn
+		})
+		switch {
+		case len(w.entries) == 0:
+		case i < 0:
+			joined = append(joined, w)
+		default:
+			joined[i].entries = append(joined[i].entries, w.entries...)
+		}
+	}
+	for i := range joined {
+		joined[i].entries = distinct(joined[i].entries)
+	}
+	return joined
+}
+
 // repoint replaces the references of written entries and tells the members that came or went.
 func (t *commit) repoint() (wides []wide, err error) {
 	before, err := t.storedReferences()
@@ -63,7 +80,7 @@ func (t *commit) repoint() (wides []wide, err error) {
 		return nil, err
 	}
 	for _, e := range t.order {
-		was, now := before[e.ID], t.target(e, before[e.ID])
+		was, now := before[e.ID], t.target(e)
 		if len(was) == 0 && len(now) == 0 {
 			continue
 		}
@@ -117,37 +134,22 @@ func (t *commit) loadTargets() error {
 	return t.loadEntries(ids)
 }
 
-// target finds the targets of an entry's references. One that was resolved keeps its target while that lives, though
-// the target may be called otherwise by now.
-func (t *commit) target(e *entry, was []reference) (now []hub.Reference) {
+// target finds whom an entry's references mean now: by the source's own key, else by the text of an id.
+func (t *commit) target(e *entry) (now []hub.Reference) {
 	type at struct{ name, key string }
-	old := map[at]hub.ID{}
-	for _, r := range was {
-		if r.source == e.Source {
-			old[at{r.Name, r.Key}] = r.Target
-		}
-	}
 	seen := map[at]bool{}
 	for _, r := range e.references {
 		if seen[at{r.Name, r.Key}] {
 			continue
 		}
 		seen[at{r.Name, r.Key}] = true
-		r.From, r.Target = e.ID, old[at{r.Name, r.Key}]
-		if r.Target.IsZero() || t.erased(r.Target) {
-			r.Target = t.owners[keyName(e.Source, r.Key)]
-			if id, err := hub.ParseID(r.Key); r.Target.IsZero() && err == nil && t.lives(id) {
-				r.Target = id
-			}
+		r.From, r.Target = e.ID, t.owners[keyName(e.Source, r.Key)]
+		if id, err := hub.ParseID(r.Key); r.Target.IsZero() && err == nil && t.lives(id) {
+			r.Target = id
 		}
 		now = append(now, r)
 	}
 	return now
-}
-
-func (t *commit) erased(id hub.ID) bool {
-	e := t.entries[id]
-	return e != nil && e.erased
 }
 
 // replaceReferences writes the difference.
@@ -177,23 +179,41 @@ func (c *conn) replaceReferences(e *entry, was []reference, now []hub.Reference)
 	return nil
 }
 
-// unpoint takes the target from references to entries that are gone; a vanished target is a change of the attribute
-// that named it.
+// unpoint takes entries that are gone out of the references of others; a vanished target is a change of the attribute
+// that named it. The key may belong to another entry by now.
 func (t *commit) unpoint() (wides []wide, err error) {
 	for _, e := range t.order {
 		if !e.erased {
 			continue
 		}
-		to, err := t.c.references("target = ?", e.ID[:])
-		if err != nil {
+		var to []reference
+		var called []name
+		if err := t.c.each(func(r row) error {
+			p, err := scanReference(r)
+			to, called = append(to, p), append(called, keyName(p.source, p.Key))
+			return err
+		}, "SELECT "+referenceColumns+" FROM reference WHERE target = ?", e.ID[:]); err != nil {
 			return nil, err
 		}
-		if err := t.c.exec("UPDATE reference SET target = NULL WHERE target = ?", e.ID[:]); err != nil {
+		if err := t.loadOwners(called); err != nil {
 			return nil, err
 		}
-		wides = append(wides, pointed(e.line, to)...)
+		for i, p := range to {
+			if err := t.c.point(p.Reference, t.owners[called[i]]); err != nil {
+				return nil, err
+			}
+			if heir := t.owners[called[i]]; p.Name == "members" && !heir.IsZero() {
+				wides = append(wides, told(e.line, "groups", []hub.ID{heir}))
+			}
+		}
+		wides = append(wides, pointed(e.line, plain(to))...)
 	}
 	return wides, nil
+}
+
+// point gives a reference another target.
+func (c *conn) point(r hub.Reference, target hub.ID) error {
+	return c.exec("UPDATE reference SET target = ? WHERE from_entry = ? AND name = ? AND key = ?", blob(target), r.From[:], r.Name, r.Key)
 }
 
 // pointed tells the owners of references that their target came or went.
@@ -232,7 +252,7 @@ func (t *commit) resolve() (wides []wide, err error) {
 			continue
 		}
 		for _, r := range to {
-			if err := t.c.exec("UPDATE reference SET target = ? WHERE from_entry = ? AND name = ? AND key = ?", e.ID[:], r.From[:], r.Name, r.Key); err != nil {
+			if err := t.c.point(r, e.ID); err != nil {
 				return nil, err
 			}
 		}
