@@ -60,7 +60,7 @@ func (h *Hub) terms(r GrantRequest) (consent.Terms, error) {
 		t.Purposes = consent.Transfer | consent.Notify
 	}
 	for _, text := range r.Attributes {
-		name, err := schema.ParseName(schema.User, text)
+		name, err := grantable(schema.User, text)
 		if err != nil {
 			return t, fmt.Errorf("grant: %w: %.80q", err, text)
 		}
@@ -74,6 +74,18 @@ func (h *Hub) terms(r GrantRequest) (consent.Terms, error) {
 		}
 	}
 	return t, nil
+}
+
+// grantable reads the name of an attribute to be granted. References are granted whole, since resolving one changes all
+// of it.
+func grantable(t schema.Type, text string) (string, error) {
+	name, err := schema.ParseName(t, text)
+	for _, r := range schema.ReferenceNames(t) {
+		if schema.Covers(r, name) {
+			return r, err
+		}
+	}
+	return name, err
 }
 
 // grantItem decides what giving means for the grant as it stands: a beginning, other terms, or nothing.

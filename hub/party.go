@@ -100,7 +100,7 @@ func (r PartyRequest) bounds() (b consent.Bounds, err error) {
 	for _, text := range r.Attributes {
 		var known bool
 		for _, t := range types {
-			name, err := schema.ParseName(t, text)
+			name, err := grantable(t, text)
 			if err == nil {
 				b.Attributes, known = append(b.Attributes, name), true
 			} else if !errors.Is(err, schema.ErrUnknownAttribute) {

@@ -161,7 +161,7 @@ func (h *Hub) translateEvents(sector *sector, s Sending) ([]subscriptions.Event,
 	e := s.Row.Entry
 	profile := subscriptions.Profile(s.Party.Profile)
 	o := subscriptions.Occasion{
-		Kind: d.Kind, Gone: d.Gone, Inactive: !e.Active, Agreement: s.Party.Agreement,
+		Kind: d.Kind, Gone: d.Gone, Inactive: !e.Active && rule.Terms.Purposes.Has(consent.Notify), Agreement: s.Party.Agreement,
 		ResourceType: string(e.Type), ID: sector.subject(e.ID), Issuer: h.conf.Issuer,
 		Format:  subscriptions.SubjectFormat(s.Party.SubjectFormat),
 		Version: `W/"` + strconv.FormatInt(d.Version, 10) + `"`, Time: d.Time, Profile: profile,

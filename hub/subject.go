@@ -65,7 +65,7 @@ func (h *Hub) values(ctx context.Context, s *sector, page *FeedPage, row FeedRow
 	}
 	e := row.Entry
 	out := schema.Select(e.Type, e.Attributes, rule.Terms.Attributes)
-	if err := h.translate(ctx, s, p, e, rule.Terms.Attributes, out); err != nil {
+	if err := h.translate(ctx, s, p, e, rule.Terms.Attributes, &out); err != nil {
 		return Values{}, fmt.Errorf("fetch: %w", err)
 	}
 	if rule.Terms.Purposes.Has(consent.Notify) || consent.Covered(rule.Terms.Attributes, "active") {
@@ -85,10 +85,9 @@ func (h *Hub) values(ctx context.Context, s *sector, page *FeedPage, row FeedRow
 
 // translate puts the party's own ids in the place of references, leaving out targets that are not told to the party,
 // and adds the groups of a person where they were granted.
-func (h *Hub) translate(ctx context.Context, s *sector, p Party, e Entry, granted []string, out schema.Attributes) error {
-	names := slices.DeleteFunc(schema.ReferenceNames(e.Type), func(n string) bool { return !consent.Covered(granted, n) })
+func (h *Hub) translate(ctx context.Context, s *sector, p Party, e Entry, granted []string, out *schema.Attributes) error {
 	groups := e.Type == schema.User && consent.Covered(granted, "groups")
-	if len(names) == 0 && !groups {
+	if len(schema.References(e.Type, *out)) == 0 && !groups {
 		return nil
 	}
 	from, to, err := h.store.References(ctx, e.ID)
@@ -99,19 +98,31 @@ func (h *Hub) translate(ctx context.Context, s *sector, p Party, e Entry, grante
 	if err != nil {
 		return err
 	}
-	for _, n := range names {
-		targets := map[string]string{}
-		for _, r := range from {
-			if r.Name == n && told[r.Target] {
-				targets[r.Key] = s.subject(r.Target)
-			}
+	known := targets(from)
+	*out = schema.MapReferences(e.Type, *out, func(r schema.Reference) (string, bool) {
+		target := known[r.Name][schema.Fold(r.Value)]
+		return s.subject(target), told[target]
+	})
+	if !groups {
+		return nil
+	}
+	list, err := h.groups(ctx, to, s.subject)
+	if len(list) > 0 {
+		(*out)["groups"] = list
+	}
+	return err
+}
+
+// targets are an entry's resolved references, by attribute and folded key.
+func targets(from []Reference) map[string]map[string]ID {
+	known := map[string]map[string]ID{}
+	for _, r := range from {
+		if known[r.Name] == nil {
+			known[r.Name] = map[string]ID{}
 		}
-		repoint(out, n, targets)
+		known[r.Name][r.Key] = r.Target
 	}
-	if groups {
-		return h.groups(ctx, s, to, out)
-	}
-	return nil
+	return known
 }
 
 // told asks which targets of references the party may know now.
@@ -142,43 +153,8 @@ func (h *Hub) ask(ctx context.Context, party ID, ids []ID, purposes consent.Purp
 	return yes, nil
 }
 
-// repoint replaces the values of one reference attribute by those of targets, by folded key; others are left out.
-func repoint(out schema.Attributes, name string, targets map[string]string) {
-	path := steps(name)
-	v, ok := dig(out, path)
-	if !ok {
-		return
-	}
-	point := func(element any) (map[string]any, bool) {
-		m, _ := element.(map[string]any)
-		key, _ := m["value"].(string)
-		id, ok := targets[schema.Fold(key)]
-		return map[string]any{"value": id}, ok
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		if m, ok := point(v); ok {
-			bury(out, path, m)
-			return
-		}
-	case []any:
-		var kept []any
-		for _, element := range v {
-			if m, ok := point(element); ok {
-				kept = append(kept, m)
-			}
-		}
-		if len(kept) > 0 {
-			bury(out, path, kept)
-			return
-		}
-	}
-	remove(out, path)
-}
-
-// groups adds a person's groups: the opaque id and the display name of each.
-func (h *Hub) groups(ctx context.Context, s *sector, to []Reference, out schema.Attributes) error {
-	var groups []any
+// groups lists a person's groups, each with its id as named tells it and its display name.
+func (h *Hub) groups(ctx context.Context, to []Reference, named func(ID) string) (list []any, err error) {
 	for _, r := range to {
 		if r.Name != "members" {
 			continue
@@ -188,14 +164,11 @@ func (h *Hub) groups(ctx context.Context, s *sector, to []Reference, out schema.
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("read group: %w", err)
 		}
-		groups = append(groups, map[string]any{"value": s.subject(g.ID), "display": g.Attributes["displayName"]})
+		list = append(list, map[string]any{"value": named(g.ID), "display": g.Attributes["displayName"]})
 	}
-	if len(groups) > 0 {
-		out["groups"] = groups
-	}
-	return nil
+	return list, nil
 }
 
 // Document is an entry as the directory's own clients see it: references resolved to entry ids where the target is
@@ -205,38 +178,21 @@ func (h *Hub) Document(ctx context.Context, e *Entry) (schema.Attributes, error)
 	if err != nil {
 		return nil, fmt.Errorf("read references: %w", err)
 	}
-	out := overlay(e.Attributes, nil, nil)
-	for _, n := range schema.ReferenceNames(e.Type) {
-		targets := map[string]string{}
-		for _, r := range from {
-			if r.Name != n {
-				continue
-			}
-			targets[r.Key] = r.Key
-			if !r.Target.IsZero() {
-				targets[r.Key] = r.Target.String()
-			}
+	known := targets(from)
+	out := schema.MapReferences(e.Type, e.Attributes, func(r schema.Reference) (string, bool) {
+		if target := known[r.Name][schema.Fold(r.Value)]; !target.IsZero() {
+			return target.String(), true
 		}
-		repoint(out, n, targets)
-	}
+		return r.Value, true
+	})
 	if e.Type != schema.User {
 		return out, nil
 	}
-	var groups []any
-	for _, r := range to {
-		if r.Name != "members" {
-			continue
-		}
-		g, err := h.store.Entry(ctx, r.From)
-		if err != nil {
-			return nil, fmt.Errorf("read group: %w", err)
-		}
-		groups = append(groups, map[string]any{"value": g.ID.String(), "display": g.Attributes["displayName"]})
+	list, err := h.groups(ctx, to, ID.String)
+	if len(list) > 0 {
+		out["groups"] = list
 	}
-	if len(groups) > 0 {
-		out["groups"] = groups
-	}
-	return out, nil
+	return out, err
 }
 
 // Entry reads one entry; ErrNotFound when there is none or it was deleted.

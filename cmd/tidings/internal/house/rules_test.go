@@ -29,7 +29,9 @@ var places = []place{
 	{packages: "web/*", floor: 3, also: []string{"web"},
 		why: "the faces share the router, the caller and the error table, and nothing of each other"},
 
-	{packages: "cmd/tidings", floor: 4, also: []string{"cmd/tidings/internal/*", "cmd/relyingparty/website"},
+	{packages: "cmd/tidings", floor: 4, also: []string{"cmd/tidings/demo", "cmd/tidings/internal/*", "cmd/relyingparty/website"},
+		why: "the demo runs the sample website"},
+	{packages: "cmd/tidings/demo", floor: 4, also: []string{"cmd/relyingparty/website"},
 		why: "the demo runs the sample website"},
 	{packages: "cmd/tidings/internal/*", floor: 4},
 	{packages: "cmd/relyingparty", floor: 4, also: []string{"cmd/relyingparty/website"},
@@ -103,6 +105,7 @@ var homes = []home{
 	{"github.com/prometheus/client_golang", []string{"web/...", "subscriptions/delivery", "cmd/tidings"},
 		"metrics are read off the engine by the edges"},
 	{"github.com/alecthomas/kong", []string{"cmd/..."}, "command lines are a matter of the programs"},
+	{"github.com/BurntSushi/toml", []string{"cmd/..."}, "configuration is a matter of the programs"},
 	{"github.com/schollz/progressbar/v3", []string{"cmd/..."}, "terminals are a matter of the programs"},
 	{"github.com/chromedp/chromedp", nil, "a browser drives tests, never the program"},
 	{"pgregory.net/rapid", []string{"hub/store/storetest"}, "random sequences drive tests, never the program"},
