@@ -122,8 +122,7 @@ type toldSignal struct {
 	position int64
 }
 
-// ending is what a revocation, deletion or narrowing does to what is on its way. A zero party means every party, but
-// leaves removals alone: one that waits for a grant that ended earlier is not told again by this line.
+// ending is what a revocation, deletion or narrowing does to what is on its way; a zero party means every party.
 type ending struct {
 	party, entry hub.ID
 	narrow       bool
@@ -490,9 +489,6 @@ func (c *commit) stamp(l hub.Change, after hub.ID) (last hub.ID, done bool) {
 		g.tag, g.moved = l.Tag, true
 		c.moved++
 		last = g.Party
-		if g.Ended != 0 {
-			c.ends = append(c.ends, ending{party: g.Party, entry: g.Entry})
-		}
 	}
 	if !f.cut.IsZero() {
 		return f.cut, false

@@ -45,12 +45,12 @@ var (
 		WHERE (SELECT agreement FROM party WHERE id = $1) AND e.position > $2
 		ORDER BY e.position LIMIT $3`
 
-	toldByGrant = `SELECT g.tag, ` + grantColumns + `, ` + columnsOf("e", entryColumns) + `, e.doc
+	toldByGrant = `SELECT g.tag, ` + grantColumns + `, ` + columnsOf("e", entryColumns) + `, CASE WHEN $3 THEN e.doc END
 		FROM unnest($2::bytea[]) AS w(entry) JOIN grants g ON g.entry = w.entry AND g.party = $1
 		JOIN entry e ON e.id = g.entry
 		WHERE NOT (SELECT agreement FROM party WHERE id = $1)`
 
-	toldByEntry = `SELECT e.tag, ` + columnsOf("e", entryColumns) + `, e.doc
+	toldByEntry = `SELECT e.tag, ` + columnsOf("e", entryColumns) + `, CASE WHEN $3 THEN e.doc END
 		FROM unnest($2::bytea[]) AS w(entry) JOIN entry e ON e.id = w.entry
 		WHERE (SELECT agreement FROM party WHERE id = $1)`
 )
@@ -69,8 +69,14 @@ func readEntryRow(r *row) (hub.FeedRow, hub.Tag) {
 	return row, tag
 }
 
-// queuePage adds the reads of a feed page to a batch in one snapshot.
+// queuePage adds the reads of a feed page to a batch.
 func queuePage(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
+	queuePlace(b, q, page)
+	queueRows(b, q, page)
+}
+
+// queuePlace reads the head, the party and the tags of lines.
+func queuePlace(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
 	page.Last = q.After
 	b.Queue(`SELECT `+columnsOf("h", headColumns)+`, (SELECT tag FROM change WHERE position = $2),
 		(SELECT tag FROM change WHERE position = $3), `+columnsOf("p", partyColumns)+`
@@ -79,17 +85,25 @@ func queuePage(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
 			page.Head, page.LineTag, page.LastTag = readHead(r), r.tag(), r.tag()
 			page.Party = readParty(r)
 		}))
+}
+
+// queueRows reads the rows up to the page's head. Where the head was read by an earlier statement of a transaction that
+// is no snapshot, rows that moved past it meanwhile are left for the next page.
+func queueRows(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
 	keep := func(read func(*row) (hub.FeedRow, hub.Tag)) func(*row) {
 		return func(r *row) {
-			if len(page.Rows) == q.Limit {
-				page.More = true
-				return
-			}
 			row, tag := read(r)
-			page.Rows = append(page.Rows, row)
-			page.LastTag, page.Last = tag, row.Entry.Position
+			position := row.Entry.Position
 			if row.Grant != nil {
-				page.Last = row.Grant.Position
+				position = row.Grant.Position
+			}
+			switch {
+			case position > page.Head.Position:
+			case len(page.Rows) >= q.Limit:
+				page.More = true
+			default:
+				page.Rows = append(page.Rows, row)
+				page.Last, page.LastTag = position, tag
 			}
 		}
 	}
@@ -113,7 +127,7 @@ func (s *Store) Feed(ctx context.Context, q hub.FeedQuery) (*hub.FeedPage, error
 // Told reads the rows of the given entries in the party's feed, in one snapshot.
 func (s *Store) Told(ctx context.Context, party hub.ID, entries []hub.ID) (*hub.FeedPage, error) {
 	page := &hub.FeedPage{}
-	err := s.snapshot(ctx, func(b *pgx.Batch) { queueTold(b, party, entries, page) })
+	err := s.snapshot(ctx, func(b *pgx.Batch) { queueTold(b, party, entries, true, page) })
 	if err == nil && (page.Party.ID.IsZero() || page.Party.Removed != 0) {
 		err = hub.ErrNotFound
 	}
@@ -123,7 +137,7 @@ func (s *Store) Told(ctx context.Context, party hub.ID, entries []hub.ID) (*hub.
 	return page, nil
 }
 
-func queueTold(b *pgx.Batch, party hub.ID, entries []hub.ID, page *hub.FeedPage) {
+func queueTold(b *pgx.Batch, party hub.ID, entries []hub.ID, values bool, page *hub.FeedPage) {
 	b.Queue(`SELECT `+columnsOf("h", headColumns)+`, `+columnsOf("p", partyColumns)+`
 		FROM head h CROSS JOIN party p WHERE p.id = $1`, party[:]).Query(into(func(r *row) {
 		page.Head, page.Party = readHead(r), readParty(r)
@@ -134,6 +148,6 @@ func queueTold(b *pgx.Batch, party hub.ID, entries []hub.ID, page *hub.FeedPage)
 			page.Rows = append(page.Rows, row)
 		}
 	}
-	b.Queue(toldByGrant, party[:], blobs(entries)).Query(into(keep(readGrantRow)))
-	b.Queue(toldByEntry, party[:], blobs(entries)).Query(into(keep(readEntryRow)))
+	b.Queue(toldByGrant, party[:], blobs(entries), values).Query(into(keep(readGrantRow)))
+	b.Queue(toldByEntry, party[:], blobs(entries), values).Query(into(keep(readEntryRow)))
 }

@@ -26,6 +26,7 @@ type needs struct {
 	hashes   [][]byte
 	writes   []hub.ID // parties
 	parties  bool
+	policy   bool
 	newKeys  map[sourceKey]bool
 	idTarget map[hub.ID]bool
 	fresh    map[hub.ID]bool // entries that the batch creates
@@ -63,6 +64,7 @@ func survey(items []hub.Item, exist map[hub.ID]bool) *needs {
 		if !it.Echo.IsZero() {
 			n.echoes = append(n.echoes, it.Echo)
 		}
+		n.policy = n.policy || it.Policy != nil
 		n.parties = n.parties || it.Policy != nil || len(it.Signals) > 0
 		n.lines(it)
 	}
@@ -153,6 +155,9 @@ func (c *commit) loadKnowing(ctx context.Context, items []hub.Item, exist map[hu
 	if len(n.writes) > 0 {
 		b.Queue(`SELECT id FROM stream WHERE party = ANY($1::bytea[]) ORDER BY id FOR UPDATE`, blobs(n.writes))
 		b.Queue(`SELECT id FROM party WHERE id = ANY($1::bytea[]) ORDER BY id FOR UPDATE`, blobs(n.writes))
+	}
+	if n.policy {
+		b.Queue(`SELECT id FROM party ORDER BY id FOR UPDATE`)
 	}
 	if len(n.locked) > 0 {
 		b.Queue(`SELECT id FROM entry WHERE id = ANY($1::bytea[]) ORDER BY id FOR UPDATE`, blobs(keysOf(n.locked)))

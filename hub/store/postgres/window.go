@@ -11,8 +11,6 @@ import (
 	"tidings/hub"
 )
 
-const removedKind = consent.Removed
-
 // window is some unsettled deliveries, locked, and what the rules of the engine made of them. Tokens are not among what
 // is read unless said.
 type window struct {
@@ -21,9 +19,11 @@ type window struct {
 	drop map[hub.ID]bool
 }
 
+func newWindow() *window { return &window{put: map[hub.ID]bool{}, drop: map[hub.ID]bool{}} }
+
 // readWindow reads deliveries. The condition ends with the order of locks: by id.
 func readWindow(ctx context.Context, tx pgx.Tx, condition string, arguments ...any) (*window, error) {
-	w := &window{put: map[hub.ID]bool{}, drop: map[hub.ID]bool{}}
+	w := newWindow()
 	rows, err := tx.Query(ctx, `SELECT `+deliveryColumns+` FROM delivery `+condition, arguments...)
 	if err != nil {
 		return nil, err

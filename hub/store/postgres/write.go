@@ -334,12 +334,10 @@ func (c *commit) writeLines(b *pgx.Batch) {
 func (c *commit) writeSignals(b *pgx.Batch) {
 	for i := range c.signals {
 		s := &c.signals[i]
-		if e := c.entries[s.Entry]; e.Deleted != 0 {
-			s.Payload = nil // raised by an earlier item of the batch that ends with the entry's deletion
-		}
+		payload := append([]byte{}, s.Payload...) // NULL is an erased one
 		b.Queue(`INSERT INTO signal (position, entry, type, covers, payload, expires, txn, time)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			s.Position, s.Entry[:], string(s.Type), s.Covers, s.Payload, s.Expires, plain(s.Txn), s.Time)
+			s.Position, s.Entry[:], string(s.Type), s.Covers, payload, s.Expires, plain(s.Txn), s.Time)
 	}
 	if n := len(c.told); n > 0 {
 		parties, positions := make([][]byte, n), make([]int64, n)
@@ -386,10 +384,7 @@ func (c *commit) endDeliveries(ctx context.Context, b *pgx.Batch) error {
 	for _, end := range c.ends {
 		streams := map[hub.ID][]hub.Delivery{}
 		for _, d := range w.list {
-			switch {
-			case d.Entry != end.entry || !end.party.IsZero() && d.Party != end.party:
-			case end.party.IsZero() && d.Signal == 0 && d.Kind == removedKind:
-			default:
+			if d.Entry == end.entry && (end.party.IsZero() || d.Party == end.party) {
 				streams[d.Stream] = append(streams[d.Stream], d)
 			}
 		}

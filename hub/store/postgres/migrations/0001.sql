@@ -128,6 +128,7 @@ CREATE TABLE signal (
     time bigint NOT NULL
 );
 CREATE INDEX signal_entry ON signal (entry);
+CREATE INDEX signal_alive ON signal (position) WHERE payload IS NOT NULL;
 
 CREATE TABLE signal_party (
     party bytea,
@@ -212,11 +213,11 @@ CREATE INDEX dead_letter_party ON dead_letter (party, time);
 
 CREATE TABLE scratch (
     key bytea PRIMARY KEY,
-    groups bytea NOT NULL,
+    kin bytea NOT NULL,
     value bytea NOT NULL,
     expires bigint NOT NULL
 );
-CREATE INDEX scratch_group ON scratch (groups, expires);
+CREATE INDEX scratch_group ON scratch (kin, expires);
 CREATE INDEX scratch_expires ON scratch (expires);
 
 CREATE TABLE secret (

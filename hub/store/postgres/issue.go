@@ -1,0 +1,160 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"tidings/consent"
+	"tidings/events"
+	"tidings/hub"
+	"tidings/subscriptions"
+)
+
+const signalColumns = `s.position, s.entry, s.type, s.covers, s.payload, s.expires, s.txn, s.time`
+
+func readSignal(r *row) hub.Signal {
+	return hub.Signal{Position: r.int(), Entry: r.id(), Type: events.Type(r.text()), Covers: r.text(), Payload: r.bytes(),
+		Expires: r.int(), Txn: r.text(), Time: r.int()}
+}
+
+// Issue records what is next to be told on a stream and moves its cursor.
+//
+// The stream's lock keeps other nodes from issuing it at the same time. The head is read before the rows and rows past
+// it are left, so that no snapshot is needed for the reads to agree.
+func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int, decide func(hub.Issuing) hub.Issued) (more bool, err error) {
+	issued := false
+	err = s.write(ctx, func(tx pgx.Tx) error {
+		held, err := lockStream(ctx, tx, stream, besides)
+		switch {
+		case err != nil:
+			return err
+		case held == nil:
+			return hub.ErrNotFound
+		case held.Status != subscriptions.Enabled:
+			return nil
+		}
+		in, err := issuing(ctx, tx, held.Stream, now, window)
+		if err != nil || in.Room <= 0 {
+			return err
+		}
+		out := decide(*in)
+		more, issued = in.Page.More || in.MoreSignals, len(out.Deliveries) > 0
+		return issue(ctx, tx, held, out, now)
+	})
+	if err != nil {
+		return false, fail("issue", err)
+	}
+	if issued {
+		s.hints.wake()
+	}
+	return more, nil
+}
+
+// issuing reads what a decision is made from: signals first, the feed for as much room as they leave.
+func issuing(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, window int) (*hub.Issuing, error) {
+	in := &hub.Issuing{Stream: stream, Now: now, Room: window, SignalRows: map[hub.ID]hub.FeedRow{}}
+	b := &pgx.Batch{}
+	q := hub.FeedQuery{Party: stream.Party, After: stream.At, At: stream.At}
+	b.Queue(`SELECT count(*) FROM delivery WHERE stream = $1 AND entry IS NOT NULL`, stream.ID[:]).
+		Query(into(func(r *row) { in.Room -= int(r.int()) }))
+	queuePlace(b, q, &in.Page)
+	b.Queue(`SELECT `+signalColumns+` FROM signal_party sp JOIN signal s ON s.position = sp.position
+		WHERE sp.party = $1 AND sp.position > $2 ORDER BY sp.position LIMIT $3`, stream.Party[:], stream.Signal, window+1).
+		Query(into(func(r *row) { in.Signals = append(in.Signals, readSignal(r)) }))
+	if err := tx.SendBatch(ctx, b).Close(); err != nil || in.Room <= 0 {
+		return in, err
+	}
+	if len(in.Signals) > in.Room {
+		in.Signals, in.MoreSignals = in.Signals[:in.Room], true
+	}
+	q.Limit = in.Room - len(in.Signals)
+	b = &pgx.Batch{}
+	queueRows(b, q, &in.Page)
+	var rows hub.FeedPage
+	if len(in.Signals) > 0 {
+		ids := map[hub.ID]bool{}
+		for _, s := range in.Signals {
+			ids[s.Entry] = true
+		}
+		queueTold(b, stream.Party, keysOf(ids), false, &rows)
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	for _, r := range rows.Rows {
+		in.SignalRows[r.Entry.ID] = r
+	}
+	return in, nil
+}
+
+// issue writes a decision.
+func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) error {
+	ended, err := holdEntries(ctx, tx, s.Party, out.Deliveries)
+	if err != nil {
+		return err
+	}
+	w := newWindow()
+	if out.Drop || len(out.Deliveries) > 0 {
+		if w, err = readWindow(ctx, tx, `WHERE stream = $1 ORDER BY id FOR UPDATE`, s.ID[:]); err != nil {
+			return err
+		}
+	}
+	if out.Drop {
+		for _, d := range slices.Clone(w.list) {
+			switch {
+			case d.Entry.IsZero(): // the stream's own
+			case d.Busy > now:
+				d.Void = true
+				w.apply(hub.Kept{Put: []hub.Delivery{d}})
+			default:
+				w.apply(hub.Kept{Drop: []hub.ID{d.ID}})
+			}
+		}
+	}
+	for _, d := range out.Deliveries {
+		if ended[d.Entry] && (d.Kind != consent.Removed || d.Signal != 0) {
+			continue // revoked since the rows were read; its removal stands at a later position
+		}
+		d.Stream, d.Party, d.Order = s.ID, s.Party, s.order
+		if d.ID.IsZero() {
+			d.ID = hub.NewID()
+		}
+		kept := hub.Absorb(w.of(s.ID, d.Entry), d)
+		w.apply(kept)
+		if len(kept.Put) == 1 && kept.Put[0].ID == d.ID {
+			s.order++
+		}
+	}
+	b := &pgx.Batch{}
+	w.queue(b)
+	b.Queue(`UPDATE stream SET base = $2, at = $3, signal = $4, tag = $5, generation = $6, next_order = $7 WHERE id = $1`,
+		s.ID[:], out.Base, out.At, out.Signal, out.Tag[:], out.Generation, s.order)
+	if len(out.Deliveries) > 0 {
+		b.Queue(`SELECT pg_notify('tidings', '')`)
+	}
+	return tx.SendBatch(ctx, b).Close()
+}
+
+// holdEntries keeps the tellings of entries from ending until this transaction has, and says which ended since they were
+// read: what a commit withdraws it has to see, and what it does not see must not be written after it.
+func holdEntries(ctx context.Context, tx pgx.Tx, party hub.ID, deliveries []hub.Delivery) (map[hub.ID]bool, error) {
+	ids, ended := map[hub.ID]bool{}, map[hub.ID]bool{}
+	for _, d := range deliveries {
+		if !d.Entry.IsZero() {
+			ids[d.Entry] = true
+		}
+	}
+	if len(ids) == 0 {
+		return ended, nil
+	}
+	list := blobs(keysOf(ids))
+	b := &pgx.Batch{}
+	b.Queue(`SELECT id FROM entry WHERE id = ANY($1::bytea[]) ORDER BY id FOR KEY SHARE`, list)
+	b.Queue(`SELECT id FROM entry WHERE id = ANY($1::bytea[]) AND deleted <> 0
+		UNION SELECT entry FROM grants WHERE party = $2 AND entry = ANY($1::bytea[]) AND ended <> 0
+			AND NOT (SELECT agreement FROM party WHERE id = $2)`, list, party[:]).
+		Query(into(func(r *row) { ended[r.id()] = true }))
+	return ended, tx.SendBatch(ctx, b).Close()
+}

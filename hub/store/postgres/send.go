@@ -1,0 +1,395 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"tidings/hub"
+	"tidings/subscriptions"
+)
+
+// Sendable reads deliveries whose turn it is, with what is needed to check and make them, in one snapshot.
+func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit int) ([]hub.Sending, error) {
+	var list []hub.Sending
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
+		found, err := lockStream(ctx, tx, stream, "")
+		if err != nil || found == nil || found.Status != subscriptions.Enabled {
+			return err
+		}
+		w, err := readWindow(ctx, tx, `WHERE stream = $1`, stream[:])
+		if err != nil {
+			return err
+		}
+		turns := hub.Turns(w.list, now, limit)
+		if len(turns) == 0 {
+			return nil
+		}
+		list, err = sendings(ctx, tx, found.Stream, turns)
+		return err
+	})
+	return list, fail("read sendable", err)
+}
+
+func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Delivery) ([]hub.Sending, error) {
+	ids, entries, positions := make([]hub.ID, len(turns)), map[hub.ID]bool{}, []int64{}
+	for i, d := range turns {
+		ids[i] = d.ID
+		if !d.Entry.IsZero() {
+			entries[d.Entry] = true
+		}
+		if d.Signal != 0 {
+			positions = append(positions, d.Signal)
+		}
+	}
+	var page hub.FeedPage
+	tokens, signals := map[hub.ID][]hub.SignedToken{}, map[int64]*hub.Signal{}
+	b := &pgx.Batch{}
+	queueTokens(b, ids, tokens)
+	queueTold(b, stream.Party, keysOf(entries), true, &page)
+	if len(positions) > 0 {
+		b.Queue(`SELECT `+signalColumns+` FROM signal s WHERE s.position = ANY($1::bigint[]) AND s.payload IS NOT NULL`, positions).
+			Query(into(func(r *row) {
+				found := readSignal(r)
+				signals[found.Position] = &found
+			}))
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	rows := map[hub.ID]*hub.FeedRow{}
+	for i := range page.Rows {
+		rows[page.Rows[i].Entry.ID] = &page.Rows[i]
+	}
+	list := make([]hub.Sending, len(turns))
+	for i, d := range turns {
+		d.Tokens = tokens[d.ID]
+		list[i] = hub.Sending{Delivery: d, Row: rows[d.Entry], Party: page.Party, Settings: stream.Settings,
+			Signal: signals[d.Signal], Policy: page.Head.Policy}
+	}
+	return list, nil
+}
+
+// queueTokens reads the tokens of deliveries, in their order.
+func queueTokens(b *pgx.Batch, deliveries []hub.ID, tokens map[hub.ID][]hub.SignedToken) {
+	b.Queue(`SELECT delivery, jti, compact, settled FROM set_token WHERE delivery = ANY($1::bytea[]) ORDER BY delivery, n`,
+		blobs(deliveries)).Query(into(func(r *row) {
+		id := r.id()
+		tokens[id] = append(tokens[id], hub.SignedToken{JTI: r.text(), Compact: r.bytes(), Settled: r.bool()})
+	}))
+}
+
+// Begin starts attempts. Everything that could forbid one is held until the transaction ends: a revocation that was
+// committed before is seen, one that comes later waits and finds the attempt.
+func (s *Store) Begin(ctx context.Context, now int64, attempts []hub.Attempt) ([]bool, error) {
+	begun := make([]bool, len(attempts))
+	err := s.write(ctx, func(tx pgx.Tx) error {
+		ids := make([]hub.ID, len(attempts))
+		for i := range attempts {
+			ids[i] = attempts[i].Delivery
+		}
+		h, err := hold(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		b := &pgx.Batch{}
+		for i := range attempts {
+			begun[i] = h.begin(b, &attempts[i], now)
+		}
+		h.window.queue(b)
+		h.queueTokens(b)
+		if b.Len() == 0 {
+			return nil
+		}
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, fail("begin", err)
+	}
+	return begun, nil
+}
+
+// holding is what attempts are judged by, all of it locked.
+type holding struct {
+	window  *window
+	streams map[hub.ID]subscriptions.Status
+	pages   map[hub.ID]*hub.FeedPage // by party
+	tokens  []keptToken
+}
+
+type keptToken struct {
+	delivery hub.ID
+	n        int
+	hub.SignedToken
+}
+
+// hold locks, in the order of the package comment, streams, parties, entries and the deliveries of the same streams and
+// entries, and reads the rows behind them.
+func hold(ctx context.Context, tx pgx.Tx, ids []hub.ID) (*holding, error) {
+	loose, err := readWindow(ctx, tx, `WHERE id = ANY($1::bytea[])`, blobs(ids))
+	if err != nil {
+		return nil, err
+	}
+	h := &holding{window: newWindow(), streams: map[hub.ID]subscriptions.Status{}, pages: map[hub.ID]*hub.FeedPage{}}
+	if len(loose.list) == 0 {
+		return h, nil
+	}
+	streams, entries, parties := map[hub.ID]bool{}, map[hub.ID]bool{}, map[hub.ID]map[hub.ID]bool{}
+	for _, d := range loose.list {
+		streams[d.Stream] = true
+		if parties[d.Party] == nil {
+			parties[d.Party] = map[hub.ID]bool{}
+		}
+		if !d.Entry.IsZero() {
+			entries[d.Entry], parties[d.Party][d.Entry] = true, true
+		}
+	}
+	heldParties := map[hub.ID]bool{}
+	for id := range parties {
+		heldParties[id] = true
+	}
+	b := &pgx.Batch{}
+	b.Queue(`SELECT id, status FROM stream WHERE id = ANY($1::bytea[]) ORDER BY id FOR KEY SHARE`, blobs(keysOf(streams))).
+		Query(into(func(r *row) { h.streams[r.id()] = subscriptions.Status(r.text()) }))
+	b.Queue(`SELECT id FROM party WHERE id = ANY($1::bytea[]) ORDER BY id FOR KEY SHARE`, blobs(keysOf(heldParties)))
+	b.Queue(`SELECT id FROM entry WHERE id = ANY($1::bytea[]) ORDER BY id FOR KEY SHARE`, blobs(keysOf(entries)))
+	for _, id := range keysOf(heldParties) {
+		h.pages[id] = &hub.FeedPage{}
+		queueTold(b, id, keysOf(parties[id]), false, h.pages[id])
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	h.window, err = readWindow(ctx, tx, `WHERE stream = ANY($1::bytea[]) AND entry = ANY($2::bytea[]) OR id = ANY($3::bytea[])
+		ORDER BY id FOR UPDATE`, blobs(keysOf(streams)), blobs(keysOf(entries)), blobs(ids))
+	return h, err
+}
+
+// begin judges one attempt and reports whether it may go out.
+func (h *holding) begin(b *pgx.Batch, a *hub.Attempt, now int64) bool {
+	found := h.window.find(a.Delivery)
+	if found == nil || found.Busy > now || h.streams[found.Stream] != subscriptions.Enabled {
+		return false
+	}
+	d := *found
+	beside := h.window.of(d.Stream, d.Entry)
+	if !d.Entry.IsZero() && slices.ContainsFunc(beside, func(o hub.Delivery) bool { return o.Busy > now }) {
+		return false // another node was faster with the entry's other delivery
+	}
+	page := h.pages[d.Party]
+	var row *hub.FeedRow
+	if i := slices.IndexFunc(page.Rows, func(r hub.FeedRow) bool { return r.Entry.ID == d.Entry }); i >= 0 {
+		row = &page.Rows[i]
+	}
+	switch hub.Judge(d, *a, row, page.Party, now) {
+	case hub.WithdrawIt:
+		if a.Dead != "" && !d.Void {
+			queueDeadLetter(b, &d, a.Dead, now)
+		}
+		h.window.apply(hub.Kept{Drop: []hub.ID{d.ID}})
+		return false
+	case hub.Wait:
+		if d.Remake {
+			h.window.apply(hub.Released(d, beside, now))
+		}
+		return false
+	}
+	d.Sent, d.Busy, d.Owner = true, a.Busy, a.Owner
+	d.Attempts++
+	h.window.apply(hub.Kept{Put: []hub.Delivery{d}})
+	for n, t := range a.Tokens {
+		h.tokens = append(h.tokens, keptToken{d.ID, n, t})
+	}
+	return true
+}
+
+func (h *holding) queueTokens(b *pgx.Batch) {
+	n := len(h.tokens)
+	if n == 0 {
+		return
+	}
+	var (
+		deliveries, compacts = make([][]byte, n), make([][]byte, n)
+		places, jtis         = make([]int64, n), make([]string, n)
+	)
+	for i := range h.tokens {
+		t := &h.tokens[i]
+		deliveries[i], places[i], jtis[i], compacts[i] = t.delivery[:], int64(t.n), t.JTI, t.Compact
+	}
+	b.Queue(`INSERT INTO set_token (delivery, n, jti, compact, settled)
+		SELECT *, false FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bytea[])`, deliveries, places, jtis, compacts)
+}
+
+// Settle ends attempts, with what the receiver said of each token. A token that is not known, or of another stream, is
+// passed over: the receiver cannot tell it from one that was settled long ago (RFC 8936 section 2.2).
+func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	err := s.write(ctx, func(tx pgx.Tx) error {
+		held, err := lockStream(ctx, tx, stream, besides)
+		if err != nil || held == nil {
+			return err
+		}
+		e, err := readEnd(ctx, tx, stream, outcomes)
+		if err != nil || len(e.delivery) == 0 {
+			return err
+		}
+		b := &pgx.Batch{}
+		before := held.Stream
+		for _, o := range outcomes {
+			e.settle(b, &held.Stream, o, now)
+		}
+		e.window.queue(b)
+		if len(e.settled) > 0 {
+			b.Queue(`UPDATE set_token SET settled = true, compact = NULL WHERE jti = ANY($1::text[])`, e.settled)
+		}
+		if held.Failures != before.Failures || held.Problem != before.Problem {
+			b.Queue(`UPDATE stream SET failures = $2, problem = $3 WHERE id = $1`, stream[:], held.Failures, plain(held.Problem))
+		}
+		b.Queue(`SELECT pg_notify('tidings', '')`)
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err == nil {
+		s.hints.wake()
+	}
+	return fail("settle", err)
+}
+
+// ends is what outcomes are applied to.
+type ends struct {
+	window   *window
+	delivery map[string]hub.ID // by jti
+	tokens   map[hub.ID][]hub.SignedToken
+	settled  []string
+}
+
+func readEnd(ctx context.Context, tx pgx.Tx, stream hub.ID, outcomes []hub.Outcome) (*ends, error) {
+	e := &ends{delivery: map[string]hub.ID{}, tokens: map[hub.ID][]hub.SignedToken{}}
+	var jtis []string
+	for _, o := range outcomes {
+		if o.JTI == plain(o.JTI) {
+			jtis = append(jtis, o.JTI)
+		}
+	}
+	w, err := readWindow(ctx, tx, `WHERE stream = $1 AND (id IN (SELECT delivery FROM set_token WHERE jti = ANY($2::text[]))
+		OR entry IN (SELECT d.entry FROM set_token t JOIN delivery d ON d.id = t.delivery WHERE t.jti = ANY($2::text[])))
+		ORDER BY id FOR UPDATE`, stream[:], jtis)
+	if err != nil || len(w.list) == 0 {
+		return e, err
+	}
+	e.window = w
+	ids := make([]hub.ID, len(w.list))
+	for i, d := range w.list {
+		ids[i] = d.ID
+	}
+	b := &pgx.Batch{}
+	queueTokens(b, ids, e.tokens)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	for id, tokens := range e.tokens {
+		for _, t := range tokens {
+			e.delivery[t.JTI] = id
+		}
+	}
+	return e, nil
+}
+
+func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
+	found := e.window.find(e.delivery[o.JTI])
+	if found == nil {
+		return
+	}
+	d := *found
+	d.Tokens = e.tokens[d.ID]
+	i := slices.IndexFunc(d.Tokens, func(t hub.SignedToken) bool { return t.JTI == o.JTI })
+	if i < 0 || d.Tokens[i].Settled {
+		return
+	}
+	beside := e.window.of(d.Stream, d.Entry)
+	switch o.Next {
+	case subscriptions.Done:
+		kept := hub.Settled(d, beside, o.JTI)
+		for _, p := range kept.Put {
+			if p.ID == d.ID {
+				e.tokens[d.ID] = p.Tokens
+			}
+		}
+		e.window.apply(kept)
+		e.settled = append(e.settled, o.JTI)
+		s.Failures, s.Problem = 0, ""
+	case subscriptions.Dead:
+		if !d.Void {
+			queueDeadLetter(b, &d, o.Reason, now)
+		}
+		e.window.apply(hub.Kept{Drop: []hub.ID{d.ID}})
+	default:
+		e.window.apply(hub.Released(d, beside, o.Due))
+		s.Failures, s.Problem = s.Failures+1, o.Reason
+	}
+}
+
+// Lease takes or keeps for node the enabled streams of a method that have something to do.
+func (s *Store) Lease(ctx context.Context, node string, now, until int64, method string) (streams []hub.ID, next int64, err error) {
+	err = s.write(ctx, func(tx pgx.Tx) error {
+		var taken [][]byte
+		b := &pgx.Batch{}
+		b.Queue(`SELECT s.id, s.lease_owner <> $1 AND s.lease_owner <> '' FROM stream s JOIN party p ON p.id = s.party
+			WHERE s.method = $2 AND s.status = 'enabled' AND (s.lease_owner = $1 OR s.lease_until <= $3) AND (
+				s.generation <> p.generation
+				OR EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy <= $3 AND (d.due <= $3 OR d.void))
+				OR s.lease_owner = $1 AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3)
+				OR (SELECT count(*) FROM delivery d WHERE d.stream = s.id AND d.entry IS NOT NULL) < $4 AND (
+					EXISTS (SELECT FROM signal_party sp WHERE sp.party = s.party AND sp.position > s.signal)
+					OR NOT p.agreement AND EXISTS (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at)
+					OR p.agreement AND EXISTS (SELECT FROM entry e WHERE e.position > s.at))
+				OR s.lease_owner <> $1 AND s.lease_owner <> ''
+					AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3 AND d.owner = s.lease_owner))
+			ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED`, plain(node), method, now, hub.Window).
+			Query(into(func(r *row) {
+				id := r.id()
+				streams = append(streams, id)
+				if r.bool() {
+					taken = append(taken, id[:])
+				}
+			}))
+		b.Queue(`SELECT min(d.due) FROM stream s JOIN delivery d ON d.stream = s.id
+			WHERE s.method = $1 AND s.status = 'enabled' AND d.due > $2`, method, now).
+			Query(into(func(r *row) { next = r.int() }))
+		if err := tx.SendBatch(ctx, b).Close(); err != nil || len(streams) == 0 {
+			return err
+		}
+		b = &pgx.Batch{}
+		if len(taken) > 0 {
+			if err := release(ctx, tx, b, taken, node, now); err != nil {
+				return err
+			}
+		}
+		b.Queue(`UPDATE stream SET lease_owner = $1, lease_until = $2 WHERE id = ANY($3::bytea[])`, plain(node), until, blobs(streams))
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, 0, fail("lease", err)
+	}
+	slices.SortFunc(streams, func(a, b hub.ID) int { return bytes.Compare(a[:], b[:]) })
+	return streams, next, nil
+}
+
+// release ends the attempts of nodes that lost their lease.
+func release(ctx context.Context, tx pgx.Tx, b *pgx.Batch, streams [][]byte, node string, now int64) error {
+	w, err := readWindow(ctx, tx, `WHERE stream = ANY($1::bytea[]) ORDER BY id FOR UPDATE`, streams)
+	if err != nil {
+		return err
+	}
+	for _, d := range slices.Clone(w.list) {
+		if d.Busy > now && d.Owner != plain(node) {
+			w.apply(hub.Released(d, w.of(d.Stream, d.Entry), now))
+		}
+	}
+	w.queue(b)
+	return nil
+}

@@ -1,0 +1,228 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+
+	"tidings/hub"
+	"tidings/subscriptions"
+)
+
+const streamColumns = `s.id, s.party, s.settings, s.status, s.reason, s.base, s.at, s.signal, s.tag, s.generation, s.version,
+	s.created_at, s.verified, s.failures, s.problem`
+
+func readStream(r *row) (s hub.Stream) {
+	s.ID, s.Party = r.id(), r.id()
+	r.json(&s.Settings)
+	s.Status, s.Reason = subscriptions.Status(r.text()), r.text()
+	s.Base, s.At, s.Signal, s.Tag, s.Generation, s.Version = r.int(), r.int(), r.int(), r.tag(), r.int(), r.int()
+	s.CreatedAt, s.Verified, s.Failures, s.Problem = r.int(), r.int(), int(r.int()), r.text()
+	return s
+}
+
+// CreateStream keeps a new stream, its place set to the head.
+func (s *Store) CreateStream(ctx context.Context, stream hub.Stream, limit int) (*hub.Stream, error) {
+	settings, err := json.Marshal(stream.Settings)
+	if err != nil {
+		return nil, fail("create stream", err)
+	}
+	if stream.ID.IsZero() {
+		stream.ID = hub.NewID()
+	}
+	err = s.write(ctx, func(tx pgx.Tx) error {
+		p, err := lockParty(ctx, tx, stream.Party)
+		if err != nil {
+			return err
+		}
+		var head hub.Head
+		count := 0
+		b := &pgx.Batch{}
+		b.Queue(`SELECT ` + headColumns + ` FROM head`).Query(into(func(r *row) { head = readHead(r) }))
+		b.Queue(`SELECT count(*) FROM stream WHERE party = $1`, p.ID[:]).Query(into(func(r *row) { count = int(r.int()) }))
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+		if count >= limit {
+			return hub.ErrLimit
+		}
+		toHead(&stream, head, p)
+		stream.Version = 1
+		_, err = tx.Exec(ctx, `INSERT INTO stream (id, party, settings, method, status, reason, base, at, signal, tag,
+				generation, version, created_at, verified, failures, problem, next_order, lease_owner, lease_until)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8, $9, 1, $10, $11, $12, $13, 1, '', 0)`,
+			stream.ID[:], stream.Party[:], string(settings), stream.Settings.Delivery.Method, string(stream.Status),
+			plain(stream.Reason), stream.At, stream.Tag[:], stream.Generation, stream.CreatedAt, stream.Verified,
+			stream.Failures, plain(stream.Problem))
+		return err
+	})
+	if err != nil {
+		return nil, fail("create stream", err)
+	}
+	return &stream, nil
+}
+
+// lockParty reads a living party and keeps others from adding to it or changing it.
+func lockParty(ctx context.Context, tx pgx.Tx, id hub.ID) (p hub.Party, err error) {
+	rows, err := tx.Query(ctx, `SELECT `+partyColumns+` FROM party WHERE id = $1 FOR NO KEY UPDATE`, id[:])
+	if err != nil {
+		return p, err
+	}
+	if err := each(rows, func(r *row) { p = readParty(r) }); err != nil {
+		return p, err
+	}
+	if p.ID.IsZero() || p.Removed != 0 {
+		return p, hub.ErrNotFound
+	}
+	return p, nil
+}
+
+// toHead sets a stream's place: the past is not told on it.
+func toHead(s *hub.Stream, head hub.Head, p hub.Party) {
+	s.Base, s.At, s.Signal, s.Tag, s.Generation = head.Position, head.Position, head.Position, head.Tag, p.Generation
+}
+
+// Stream reads one stream; the party's only, or any for the zero party.
+func (s *Store) Stream(ctx context.Context, party, id hub.ID) (stream *hub.Stream, err error) {
+	err = s.query(ctx, func(r *row) {
+		found := readStream(r)
+		stream = &found
+	}, `SELECT `+streamColumns+` FROM stream s WHERE s.id = $1 AND ($2::bytea IS NULL OR s.party = $2)`, id[:], null(party))
+	if err == nil && stream == nil {
+		err = hub.ErrNotFound
+	}
+	return stream, fail("read stream", err)
+}
+
+// Streams reads a party's streams in order of id, or all of them for the zero party.
+func (s *Store) Streams(ctx context.Context, party hub.ID) (list []hub.Stream, err error) {
+	err = s.query(ctx, func(r *row) { list = append(list, readStream(r)) },
+		`SELECT `+streamColumns+` FROM stream s WHERE $1::bytea IS NULL OR s.party = $1 ORDER BY s.id`, null(party))
+	return list, fail("read streams", err)
+}
+
+// held is a stream as locked by a transaction.
+type held struct {
+	hub.Stream
+	order int64 // of the next delivery
+}
+
+// lockStream reads and locks one stream; the lock says against whom. nil when there is none.
+func lockStream(ctx context.Context, tx pgx.Tx, id hub.ID, lock string) (found *held, err error) {
+	rows, err := tx.Query(ctx, `SELECT `+streamColumns+`, s.next_order FROM stream s WHERE s.id = $1 `+lock, id[:])
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func(r *row) { found = &held{Stream: readStream(r), order: r.int()} })
+	return found, err
+}
+
+const (
+	// alone keeps attempts (Begin) out too; besides does not.
+	alone   = `FOR UPDATE`
+	besides = `FOR NO KEY UPDATE`
+)
+
+// SetStream writes settings, status, reason and Verified if Version still stands, and keeps own with it.
+func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Delivery) (*hub.Stream, error) {
+	settings, err := json.Marshal(stream.Settings)
+	if err != nil {
+		return nil, fail("set stream", err)
+	}
+	var set *held
+	err = s.write(ctx, func(tx pgx.Tx) (err error) {
+		if set, err = lockStream(ctx, tx, stream.ID, alone); err != nil {
+			return err
+		}
+		switch {
+		case set == nil || !stream.Party.IsZero() && set.Party != stream.Party:
+			return hub.ErrNotFound
+		case set.Version != stream.Version:
+			return hub.ErrConflict
+		}
+		left := set.Status == subscriptions.Disabled && stream.Status != subscriptions.Disabled
+		set.Settings, set.Status, set.Reason, set.Verified = stream.Settings, stream.Status, plain(stream.Reason), stream.Verified
+		set.Version++
+		b := &pgx.Batch{}
+		if left {
+			if err := moveToHead(ctx, tx, &set.Stream); err != nil {
+				return err
+			}
+		}
+		if set.Status == subscriptions.Disabled {
+			queueForget(b, set.ID)
+		}
+		for i := range own {
+			own[i].Stream, own[i].Party, own[i].Order = set.ID, set.Party, set.order
+			if own[i].ID.IsZero() {
+				own[i].ID = hub.NewID()
+			}
+			set.order++
+		}
+		queueDeliveries(b, own)
+		b.Queue(`UPDATE stream SET settings = $2, method = $3, status = $4, reason = $5, verified = $6, version = $7,
+				base = $8, at = $9, signal = $10, tag = $11, generation = $12, next_order = $13 WHERE id = $1`,
+			set.ID[:], string(settings), set.Settings.Delivery.Method, string(set.Status), set.Reason, set.Verified, set.Version,
+			set.Base, set.At, set.Signal, set.Tag[:], set.Generation, set.order)
+		b.Queue(`SELECT pg_notify('tidings', '')`)
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, fail("set stream", err)
+	}
+	s.hints.wake()
+	return &set.Stream, nil
+}
+
+func moveToHead(ctx context.Context, tx pgx.Tx, stream *hub.Stream) error {
+	b := &pgx.Batch{}
+	b.Queue(`SELECT `+columnsOf("h", headColumns)+`, `+columnsOf("p", partyColumns)+`
+		FROM head h CROSS JOIN party p WHERE p.id = $1`, stream.Party[:]).
+		Query(into(func(r *row) { toHead(stream, readHead(r), readParty(r)) }))
+	return tx.SendBatch(ctx, b).Close()
+}
+
+// queueForget drops all that is unsettled on a stream.
+func queueForget(b *pgx.Batch, stream hub.ID) {
+	b.Queue(`DELETE FROM set_token WHERE delivery IN (SELECT id FROM delivery WHERE stream = $1)`, stream[:])
+	b.Queue(`DELETE FROM delivery WHERE stream = $1`, stream[:])
+}
+
+// DeleteStream forgets a stream and everything of it.
+func (s *Store) DeleteStream(ctx context.Context, party, id hub.ID) error {
+	err := s.write(ctx, func(tx pgx.Tx) error {
+		stream, err := lockStream(ctx, tx, id, alone)
+		if err != nil {
+			return err
+		}
+		if stream == nil || !party.IsZero() && stream.Party != party {
+			return hub.ErrNotFound
+		}
+		b := &pgx.Batch{}
+		queueForget(b, id)
+		b.Queue(`DELETE FROM dead_letter WHERE stream = $1`, id[:])
+		b.Queue(`DELETE FROM stream WHERE id = $1`, id[:])
+		return tx.SendBatch(ctx, b).Close()
+	})
+	return fail("delete stream", err)
+}
+
+// DeadLetters reads what was given up, the newest first; of all parties for the zero party.
+func (s *Store) DeadLetters(ctx context.Context, party hub.ID, limit int) (list []hub.DeadLetter, err error) {
+	err = s.query(ctx, func(r *row) {
+		list = append(list, hub.DeadLetter{ID: r.id(), Stream: r.id(), Party: r.id(), Entry: r.id(), Kind: r.text(),
+			Reason: r.text(), Time: r.int()})
+	}, `SELECT id, stream, party, entry, kind, reason, time FROM dead_letter
+		WHERE $1::bytea IS NULL OR party = $1 ORDER BY time DESC, id DESC LIMIT $2`, null(party), limit)
+	return list, fail("read dead letters", err)
+}
+
+func queueDeadLetter(b *pgx.Batch, d *hub.Delivery, reason string, now int64) {
+	id, kind := hub.NewID(), string(d.Kind)
+	if d.Type != "" {
+		kind = string(d.Type)
+	}
+	b.Queue(`INSERT INTO dead_letter (id, stream, party, entry, kind, reason, time) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		id[:], d.Stream[:], d.Party[:], null(d.Entry), kind, plain(reason), now)
+}
