@@ -1,0 +1,283 @@
+package delivery
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"sync"
+	"time"
+
+	"tidings/events"
+	"tidings/hub"
+	"tidings/subscriptions"
+)
+
+const (
+	// maxPollSets bounds one answer, also for those who ask for no limit (PO-01).
+	maxPollSets = 100
+	// settleAtOnce bounds the outcomes of one transaction; a request of a megabyte can hold many.
+	settleAtOnce = 500
+	// maxWaiting bounds a party's polls that wait.
+	maxWaiting = 64
+	// leastPoll is the rest of a waiting poll between two looks: hints come with every commit of anybody. A SET that was
+	// handed out and not acknowledged comes due without a hint, so there is a look every now and then in any case.
+	leastPoll = 50 * time.Millisecond
+	lookAgain = 5 * time.Second
+	// writeTime is how long a receiver may take to read an answer.
+	writeTime = 15 * time.Second
+)
+
+// PollEngine is what polling needs of the engine (*hub.Hub).
+type PollEngine interface {
+	Wake() <-chan struct{}
+	Stream(ctx context.Context, c hub.Caller, id string) (*hub.Stream, error)
+	Next(ctx context.Context, stream hub.ID, owner string, busy time.Duration, limit int) (out []hub.Outgoing, more bool, err error)
+	Settle(ctx context.Context, stream hub.ID, outcomes []hub.Outcome) error
+}
+
+// Poll answers receivers that fetch their tokens (RFC 8936): POST …/{stream_id}, with the caller in the context.
+type Poll struct {
+	engine PollEngine
+	log    *slog.Logger
+	node   string
+
+	wait time.Duration // how long a poll is held at most (PB-02)
+	// lease is how long what was handed out is not handed out again (PB-20), unless it is acknowledged before.
+	lease time.Duration
+
+	mu      sync.Mutex
+	waiting map[hub.ID]int
+}
+
+// NewPoll makes the handler.
+func NewPoll(engine PollEngine, log *slog.Logger) *Poll {
+	name := make([]byte, 8)
+	rand.Read(name)
+	return &Poll{
+		engine: engine, log: log, node: "poll-" + hex.EncodeToString(name),
+		wait: 30 * time.Second, lease: 30 * time.Second, waiting: map[hub.ID]int{},
+	}
+}
+
+// ServeHTTP takes what the receiver reports and answers with what is next, waiting for it if need be.
+func (p *Poll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	stream, request, err := p.read(w, r)
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	if err := p.settle(ctx, stream, request); err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	out, more, err := p.next(ctx, stream, request)
+	if err != nil {
+		p.refuse(w, r, err)
+		return
+	}
+	due := time.Now().Add(p.lease)
+	if err := p.answer(w, out, more); err != nil || ctx.Err() != nil {
+		due = time.Now() // nobody has it (PB-21)
+	}
+	p.release(ctx, stream.ID, out, due)
+}
+
+// wrong is a request that is refused for its form.
+type wrong struct{ problem }
+
+func (e wrong) Error() string { return e.Title }
+
+// read finds whose stream it is and what is asked. The stream comes first: what a stranger sends is not even parsed.
+func (p *Poll) read(w http.ResponseWriter, r *http.Request) (*hub.Stream, events.PollRequest, error) {
+	var request events.PollRequest
+	caller, known := hub.CallerFrom(r.Context())
+	if !known {
+		return nil, request, hub.ErrUnauthenticated
+	}
+	if caller.Role != hub.RoleParty {
+		return nil, request, hub.ErrForbidden
+	}
+	stream, err := p.engine.Stream(r.Context(), caller, r.PathValue("stream_id"))
+	if err == nil && stream.Settings.Delivery.Method != events.MethodPoll {
+		err = hub.ErrNotFound
+	}
+	if err != nil {
+		return nil, request, err
+	}
+	if text := r.Header.Get("Content-Type"); text != "" {
+		if kind, _, err := mime.ParseMediaType(text); err != nil || kind != "application/json" {
+			return nil, request, wrong{problem{Status: http.StatusUnsupportedMediaType, Type: urn + "media-type", Title: "The request body must be application/json"}}
+		}
+	}
+	// To its end: only then does the server notice that the client has gone (PB-21).
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, events.MaxPoll))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return nil, request, wrong{problem{Status: http.StatusRequestEntityTooLarge, Type: urn + "too-large", Title: "The request body is too large"}}
+	}
+	if err != nil {
+		return nil, request, fmt.Errorf("poll: %w: body ended early", events.ErrInvalidRequest)
+	}
+	request, err = events.ParsePollRequest(body)
+	return stream, request, err
+}
+
+// settle applies acknowledgements, then errors (PB-05). What is not on the stream or was settled before changes nothing
+// (PB-12); a token in both lists was not accepted (PB-13).
+func (p *Poll) settle(ctx context.Context, stream *hub.Stream, request events.PollRequest) error {
+	outcomes := make([]hub.Outcome, 0, len(request.Ack)+len(request.SetErrs))
+	for _, jti := range request.Ack {
+		if _, both := request.SetErrs[jti]; !both {
+			outcomes = append(outcomes, hub.Outcome{JTI: jti, Next: subscriptions.Done})
+		}
+	}
+	for jti, said := range request.SetErrs {
+		next, reason := subscriptions.PollError(said.Err)
+		outcomes = append(outcomes, hub.Outcome{JTI: jti, Next: next, Reason: reason})
+	}
+	if len(request.SetErrs) > 0 {
+		p.log.Warn("poll receiver did not accept tokens", "stream", stream.ID, "tokens", len(request.SetErrs))
+	}
+	for len(outcomes) > 0 {
+		n := min(len(outcomes), settleAtOnce)
+		if err := p.engine.Settle(ctx, stream.ID, outcomes[:n]); err != nil {
+			return err
+		}
+		outcomes = outcomes[n:]
+	}
+	return nil
+}
+
+// next begins what is next on the stream. Unless it has to return immediately it waits for something to come, no longer
+// than the wait and no longer than the client does. A stream that is not enabled has nothing to send (ST-11).
+func (p *Poll) next(ctx context.Context, stream *hub.Stream, request events.PollRequest) (out []hub.Outgoing, more bool, err error) {
+	limit := maxPollSets
+	if request.MaxEvents != nil {
+		limit = min(limit, *request.MaxEvents)
+	}
+	if request.ReturnImmediately {
+		if limit == 0 {
+			return nil, false, nil
+		}
+		return p.engine.Next(ctx, stream.ID, p.node, p.lease, limit)
+	}
+	if !p.enter(stream.Party) {
+		return nil, false, fmt.Errorf("%w: polls that wait", hub.ErrLimit)
+	}
+	defer p.leave(stream.Party)
+	deadline := time.NewTimer(p.wait)
+	defer deadline.Stop()
+	for {
+		wake := p.engine.Wake()
+		out, more, err = p.engine.Next(ctx, stream.ID, p.node, p.lease, max(1, limit))
+		if err != nil || len(out) > 0 {
+			break
+		}
+		if !hold(ctx, wake, deadline.C) {
+			return nil, false, nil
+		}
+	}
+	if limit == 0 && err == nil { // PB-04: it waited for an event and takes none
+		p.release(ctx, stream.ID, out, time.Now())
+		return nil, true, nil
+	}
+	return out, more, err
+}
+
+// hold waits for a hint; false when there is no more time.
+func hold(ctx context.Context, wake <-chan struct{}, deadline <-chan time.Time) bool {
+	least, again := time.NewTimer(leastPoll), time.NewTimer(lookAgain)
+	defer least.Stop()
+	defer again.Stop()
+	select {
+	case <-wake:
+	case <-again.C:
+	case <-deadline:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-least.C:
+	case <-deadline:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+func (p *Poll) enter(party hub.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting[party] >= maxWaiting {
+		return false
+	}
+	p.waiting[party]++
+	return true
+}
+
+func (p *Poll) leave(party hub.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting[party]--; p.waiting[party] == 0 {
+		delete(p.waiting, party)
+	}
+}
+
+func (p *Poll) answer(w http.ResponseWriter, out []hub.Outgoing, more bool) error {
+	response := events.PollResponse{Sets: make(map[string]string, len(out)), MoreAvailable: more}
+	for _, t := range out {
+		response.Sets[t.JTI] = string(t.Compact)
+	}
+	body, err := json.Marshal(response)
+	if err != nil {
+		return err
+	}
+	// A server's own deadline may have passed while the poll waited; where it cannot be set, there is none.
+	c := http.NewResponseController(w)
+	_ = c.SetWriteDeadline(time.Now().Add(writeTime))
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	return c.Flush()
+}
+
+// release ends the attempts: what was handed out is owed until it is acknowledged, and due again at the given time. An
+// acknowledgement that was faster has settled it, and then this changes nothing.
+func (p *Poll) release(ctx context.Context, stream hub.ID, out []hub.Outgoing, due time.Time) {
+	outcomes := make([]hub.Outcome, len(out))
+	for i, t := range out {
+		outcomes[i] = hub.Outcome{JTI: t.JTI, Next: subscriptions.Retry, Due: due.UnixMicro()}
+	}
+	// If this fails, the attempts end by themselves when the time given to Next is over.
+	if err := p.engine.Settle(context.WithoutCancel(ctx), stream, outcomes); err != nil {
+		p.log.Error("handed-out tokens stay leased", "stream", stream, "tokens", len(out), "error", err)
+	}
+}
+
+func (p *Poll) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var form wrong
+	if errors.As(err, &form) {
+		form.write(w)
+		return
+	}
+	if r.Context().Err() != nil {
+		return // nobody is there
+	}
+	answer := problemOf(err)
+	if answer.Status == http.StatusInternalServerError {
+		p.log.Error("poll failed", "error", err)
+	}
+	answer.write(w)
+}

@@ -1,0 +1,78 @@
+package delivery
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+const (
+	connectTime = 5 * time.Second
+	// idleConns keeps a stream's whole window connected between two bursts.
+	idleConns       = 32
+	maxAnswerHeader = 64 << 10
+)
+
+// newTransport makes the one pool of connections to receivers. A receiver chose the address, so it is judged once more
+// when connecting, after the name was looked up: a check of the name alone could be answered otherwise a moment later
+// (TestAnswerChangesBetweenCheckAndDial). HTTP/1.1 keeps each request on a connection of its own: a receiver cannot stall
+// its other requests by one. The environment's proxy is not used, it would connect where this check cannot see (PU-09).
+func newTransport(allowInsecure bool, resolver *net.Resolver) *http.Transport {
+	dialer := &net.Dialer{Timeout: connectTime, KeepAlive: 30 * time.Second, Resolver: resolver}
+	if !allowInsecure {
+		dialer.Control = publicOnly
+	}
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12}, // PU-07
+		TLSHandshakeTimeout:    connectTime,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    idleConns,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		DisableCompression:     true, // a compressed answer could unpack to more than was read
+	}
+}
+
+// guardian refuses what is not the public internet: IANA's special-purpose ranges of IPv4, and of IPv6 all but global
+// unicast, with what embeds IPv4 there (6to4, Teredo); NAT64, mapped addresses and the metadata services of clouds lie
+// in refused ranges, save the one that is added. Receivers choose their port.
+var guardian = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
+
+func publicOnly(network, address string, c syscall.RawConn) error {
+	return guardian.Safe(network, address, c)
+}
+
+// failure says in a word why there was no answer. The error itself is not kept: it holds addresses and whatever the
+// other side wrote.
+func failure(err error) string {
+	var (
+		name        *net.DNSError
+		record      tls.RecordHeaderError
+		alert       tls.AlertError
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		timeout     net.Error
+	)
+	switch {
+	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, errNoTLS):
+		return "blocked"
+	case errors.As(err, &name):
+		return "dns"
+	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &certificate), errors.As(err, &authority):
+		return "tls"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	}
+	return "connection"
+}
