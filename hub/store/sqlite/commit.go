@@ -371,7 +371,7 @@ func (t *commit) applyEntry(it *hub.Item) error {
 	e := t.entries[w.Entry.ID]
 	if e == nil {
 		e = &entry{fresh: true}
-		e.ID = w.Entry.ID
+		e.ID, e.Type = w.Entry.ID, w.Entry.Type // for good
 		t.entries[e.ID] = e
 		t.live[e.ID] = &live{mask: every}
 	}
@@ -385,7 +385,7 @@ func (t *commit) applyEntry(it *hub.Item) error {
 	for _, k := range e.keys {
 		t.owners[keyName(e.Source, k)] = hub.ID{}
 	}
-	e.Type, e.Source, e.Active, e.Attributes = w.Entry.Type, w.Entry.Source, w.Entry.Active, w.Entry.Attributes
+	e.Source, e.Active, e.Attributes = w.Entry.Source, w.Entry.Active, w.Entry.Attributes
 	e.Version, e.written = e.Version+1, true
 	e.userName, e.keys, e.references = w.UserName, w.Keys, w.References
 	e.renamed = e.renamed || w.Renamed

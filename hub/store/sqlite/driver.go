@@ -22,7 +22,7 @@ const applicationID = 0x54646e67
 // synchronous=FULL: in WAL mode NORMAL does not sync at commit, and a power loss would take back changes that a source
 // was already told are kept; it would never send them again. (FULL costs one fsync per commit, and batches share it.)
 func dsn(path string, writer bool) string {
-	pragmas := []string{"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "temp_store(memory)", "cache_size(-16384)"}
+	pragmas := []string{"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "temp_store(memory)", "cache_size(-8192)"}
 	if writer {
 		pragmas = append(pragmas, "secure_delete(1)", "cache_size(-65536)", "wal_autocheckpoint(4000)")
 	} else {

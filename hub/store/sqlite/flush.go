@@ -63,18 +63,7 @@ func (t *commit) freeNames(e *entry) error {
 }
 
 func (t *commit) flushEntry(e *entry) error {
-	var userName any
-	if e.userName != "" {
-		userName = e.userName
-	}
-	query := "UPDATE entry SET type = ?, source = ?, active = ?, version = ?, created = ?, position = ?, deleted = ?, created_at = ?, " +
-		"changed = ?, marks = ?, user_name = ?, doc = ? WHERE id = ?"
-	if e.fresh {
-		query = "INSERT INTO entry (type, source, active, version, created, position, deleted, created_at, changed, marks, user_name, doc, id) " +
-			"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	}
-	if err := t.c.exec(query, string(e.Type), e.Source, e.Active, e.Version, e.Created, e.Position, e.Deleted, e.CreatedAt,
-		e.Changed, []byte(e.Marks), userName, e.doc, e.ID[:]); err != nil {
+	if err := t.c.putEntry(e); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
@@ -88,6 +77,26 @@ func (t *commit) flushEntry(e *entry) error {
 		}
 	}
 	return nil
+}
+
+func (c *conn) putEntry(e *entry) error {
+	var userName any
+	if e.userName != "" {
+		userName = e.userName
+	}
+	switch {
+	case e.fresh:
+		return c.exec("INSERT INTO entry (type, source, active, version, created, position, deleted, created_at, changed, marks, user_name, doc, id) "+
+			"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", string(e.Type), e.Source, e.Active, e.Version, e.Created, e.Position, e.Deleted, e.CreatedAt,
+			e.Changed, []byte(e.Marks), userName, e.doc, e.ID[:])
+	case e.erased || e.userName != e.userNameWas:
+		if err := c.exec("UPDATE entry SET deleted = ?, user_name = ? WHERE id = ?", e.Deleted, userName, e.ID[:]); err != nil {
+			return err
+		}
+	}
+	// An index is written when one of its columns is named, changed or not: the usual update names one of position only.
+	return c.exec("UPDATE entry SET source = ?, active = ?, version = ?, created = ?, position = ?, created_at = ?, changed = ?, marks = ?, doc = ? "+
+		"WHERE id = ?", e.Source, e.Active, e.Version, e.Created, e.Position, e.CreatedAt, e.Changed, []byte(e.Marks), e.doc, e.ID[:])
 }
 
 func (t *commit) flushGrants() error {

@@ -121,6 +121,9 @@ func (s *Store) write(ctx context.Context, verb string, f func(c *conn) error) e
 		return fmt.Errorf("%s: %w", verb, ctx.Err())
 	}
 	defer func() { s.writer <- c }()
+	if err := ctx.Err(); err != nil { // the last moment to give up: what has begun is short and ends
+		return fmt.Errorf("%s: %w", verb, err)
+	}
 	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		if isBusy(err) {
 			err = hub.ErrBusy
@@ -183,12 +186,12 @@ func (s *Store) reader(ctx context.Context) (*conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if c != nil {
-		return c, nil
+	err := ctx.Err()
+	if c == nil && err == nil {
+		c, err = connect(ctx, s.reading)
 	}
-	c, err := connect(ctx, s.reading)
 	if err != nil {
-		s.pool <- nil
+		s.pool <- c
 		return nil, err
 	}
 	return c, nil

@@ -2,11 +2,13 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"tidings/consent"
 	"tidings/hub"
@@ -147,6 +149,12 @@ func TestOpenRefusals(t *testing.T) {
 	if _, err := Open(t.Context(), filepath.Join(dir, "no", "such", "folder.db")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
 	}
+	if _, err := Open(t.Context(), filepath.Join(path, "below.db")); err == nil {
+		t.Error("a store below a file")
+	}
+	if _, err := Open(t.Context(), dir); err == nil {
+		t.Error("a folder as a store")
+	}
 	path = filepath.Join(dir, "a ?#%.db")
 	s, err := Open(t.Context(), path)
 	if err != nil {
@@ -166,6 +174,64 @@ func TestOpenRefusals(t *testing.T) {
 	if _, err := Open(t.Context(), path); !errors.Is(err, hub.ErrNewer) {
 		t.Errorf("newer: %v", err)
 	}
+}
+
+// TestForeignDatabase: another program's database is not taken for an empty store.
+func TestForeignDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "other.db")
+	db, err := sql.Open(driverName, dsn(path, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE head (id)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path); !errors.Is(err, ErrForeign) {
+		t.Errorf("another program's database: %v", err)
+	}
+}
+
+// TestOneWriter: while one process writes the other is pushed back with hub.ErrBusy, and a bulk writer rests as long as
+// it wrote.
+func TestOneWriter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tidings.db")
+	serve, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer serve.Close()
+	bulk, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bulk.Yielding()
+	defer bulk.Close()
+	impatient := <-serve.writer
+	if err := impatient.exec("PRAGMA busy_timeout = 1"); err != nil {
+		t.Fatal(err)
+	}
+	serve.writer <- impatient
+	_, item := user(1)
+	var held time.Duration
+	began := time.Now()
+	if err := bulk.write(t.Context(), "import", func(c *conn) error {
+		locked := time.Now()
+		_, err := serve.Commit(t.Context(), hub.Batch{Now: now, Items: []hub.Item{item}})
+		if !errors.Is(err, hub.ErrBusy) {
+			t.Errorf("beside a writer: %v", err)
+		}
+		held = time.Since(locked)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < 2*held {
+		t.Errorf("held the lock for %v and was back after %v", held, took)
+	}
+	commitAll(t, serve, item)
 }
 
 // BenchmarkIngest compares batches of 500 creates and updates with the bare inserts of the same rows.
@@ -226,12 +292,53 @@ func BenchmarkIngest(b *testing.B) {
 						return err
 					}
 				}
-				return c.exec("UPDATE head SET position = ?", n)
+				return c.exec("UPDATE head SET (position, tag) = (SELECT position, tag FROM change ORDER BY position DESC LIMIT 1)")
 			})
 			if err != nil {
 				b.Fatal(err)
 			}
 		}
 		b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "rows/s")
+	})
+}
+
+// BenchmarkFeed compares a page of 200 rows with the bare read of the same index range.
+func BenchmarkFeed(b *testing.B) {
+	s := open(b)
+	party := addParty(b, s, false)
+	for n := range 20 {
+		var users, grants []hub.Item
+		for i := range 500 {
+			id, item := user(n*500 + i)
+			users, grants = append(users, item), append(grants, granting(party, id))
+		}
+		commitAll(b, s, users...)
+		commitAll(b, s, grants...)
+	}
+	ctx := context.Background()
+	b.Run("page", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			page, err := s.Feed(ctx, hub.FeedQuery{Party: party, After: int64(i % 50 * 200), Limit: 200})
+			if err != nil || len(page.Rows) != 200 {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("bare", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			n := 0
+			err := s.read(ctx, "bare", func(c *conn) error {
+				return c.each(func(r row) error {
+					n++
+					var g hub.Grant
+					var e hub.Entry
+					return r.Scan(append(grantTargets(&g), entryTargets(&e)...)...)
+				}, "SELECT "+grantColumns+", "+entryColumns+" FROM grants g CROSS JOIN entry e ON e.id = g.entry "+
+					"WHERE g.party = ? AND g.position > ? ORDER BY g.position LIMIT 200", party[:], int64(i%50*200))
+			})
+			if err != nil || n != 200 {
+				b.Fatal(n, err)
+			}
+		}
 	})
 }
