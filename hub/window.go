@@ -204,7 +204,8 @@ type Verdict uint8
 const (
 	// Go: it may be sent now.
 	Go Verdict = iota
-	// Wait: it is not to be sent as it was made; leave it, it will be made anew.
+	// Wait: what the node holds is not to be sent. Leave the delivery as it is, it is read again; only one that is to be
+	// remade is let go (Released): other bytes may have begun to leave, and those stay.
 	Wait
 	// Withdraw: it may not be told any more.
 	WithdrawIt
@@ -223,7 +224,7 @@ func Judge(d Delivery, a Attempt, row *FeedRow, p Party, now int64) Verdict {
 		return WithdrawIt
 	case p.Removed != 0:
 		return WithdrawIt
-	case d.Sent == (len(a.Tokens) > 0):
+	case a.Dead == "" && d.Sent == (len(a.Tokens) > 0):
 		// Made by another node meanwhile (its bytes stay), or un-made since this node read them.
 		return Wait
 	case d.Entry.IsZero():
