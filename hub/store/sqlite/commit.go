@@ -382,12 +382,16 @@ func (t *commit) applyEntry(it *hub.Item) error {
 	if e.userName != "" {
 		t.owners[userName(string(e.Type), e.userName)] = hub.ID{}
 	}
+	keys := w.Keys
+	if keys == nil {
+		keys = e.keys // written by somebody who knows the entry by its id: its names stay
+	}
 	for _, k := range e.keys {
 		t.owners[keyName(e.Source, k)] = hub.ID{}
 	}
 	e.Source, e.Active, e.Attributes = w.Entry.Source, w.Entry.Active, w.Entry.Attributes
 	e.Version, e.written = e.Version+1, true
-	e.userName, e.keys, e.references = w.UserName, w.Keys, w.References
+	e.userName, e.keys, e.references = w.UserName, keys, w.References
 	e.renamed = e.renamed || w.Renamed
 	e.line = hub.Change{}
 	if len(it.Lines) > 0 {
@@ -399,6 +403,9 @@ func (t *commit) applyEntry(it *hub.Item) error {
 	}
 	for _, n := range namesOf(w) {
 		t.owners[n] = e.ID
+	}
+	for _, k := range keys {
+		t.owners[keyName(e.Source, k)] = e.ID
 	}
 	doc, err := jsonText(w.Entry.Attributes)
 	e.doc = doc

@@ -28,6 +28,7 @@ type Store struct {
 	policy           atomic.Pointer[policyText]
 	watchers         watchers
 	yielding         bool
+	patience         time.Duration // with another process's write
 }
 
 var _ hub.Store = (*Store)(nil)
@@ -43,7 +44,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := writable(path); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{writer: make(chan *conn, 1), pool: make(chan *conn, readers)}
+	s := &Store{writer: make(chan *conn, 1), pool: make(chan *conn, readers), patience: 10 * time.Second}
 	if s.writers, err = sql.Open(driverName, dsn(path, true)); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -56,7 +57,9 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		for range readers {
 			s.pool <- nil
 		}
-		err = s.migrate(ctx)
+		if err = w.exec("PRAGMA busy_timeout = 0"); err == nil { // from here on begin waits
+			err = s.migrate(ctx)
+		}
 	}
 	if err != nil {
 		if isForeign(err) {
@@ -124,10 +127,7 @@ func (s *Store) write(ctx context.Context, verb string, f func(c *conn) error) e
 	if err := ctx.Err(); err != nil { // the last moment to give up: what has begun is short and ends
 		return fmt.Errorf("%s: %w", verb, err)
 	}
-	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
-		if isBusy(err) {
-			err = hub.ErrBusy
-		}
+	if err := s.begin(ctx, c); err != nil {
 		return fmt.Errorf("%s: %w", verb, err)
 	}
 	began, done := time.Now(), false
@@ -147,6 +147,25 @@ func (s *Store) write(ctx context.Context, verb string, f func(c *conn) error) e
 		rest(ctx, time.Since(began))
 	}
 	return nil
+}
+
+// begin takes the lock that all processes share; hub.ErrBusy when another kept it all the time. SQLite has no queue, and
+// its own way of waiting looks again after ever longer pauses (up to 100 ms), so that a writer without pauses is hardly
+// ever met between two of its transactions. Looking every millisecond meets it.
+func (s *Store) begin(ctx context.Context, c *conn) error {
+	for deadline := time.Now().Add(s.patience); ; {
+		err := c.exec("BEGIN IMMEDIATE")
+		if err == nil || !isBusy(err) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return hub.ErrBusy
+		}
+		rest(ctx, time.Millisecond)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
 }
 
 func rest(ctx context.Context, d time.Duration) {

@@ -41,16 +41,16 @@ func (c *conn) begin(now int64, a hub.Attempt) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	switch verdict := hub.Judge(d, a, row, p, now); {
-	case verdict == hub.WithdrawIt:
+	switch hub.Judge(d, a, row, p, now) {
+	case hub.Go:
+		return true, c.start(d, a)
+	case hub.WithdrawIt:
+		if a.Dead != "" && !d.Void {
+			return false, c.bury(d, a.Dead, now)
+		}
 		return false, c.dropDelivery(d.ID)
-	case verdict == hub.Wait, d.Remake: // narrowed during an attempt whose node then crashed
-		return false, c.remake(d, now)
 	}
-	if a.Dead != "" {
-		return false, c.bury(d, a.Dead, now)
-	}
-	return c.start(d, a)
+	return false, c.remake(d, now)
 }
 
 // stands reads a delivery's party and the row of its entry as they are now.
@@ -65,36 +65,33 @@ func (c *conn) stands(d hub.Delivery) (p hub.Party, row *hub.FeedRow, err error)
 	return p, row, err
 }
 
-// remake un-makes tokens that were made under other terms: it waits to be made anew.
+// remake un-makes tokens of wider terms whose attempt was lost with its node. Nothing else that waits changes: bytes that
+// have begun to leave stay as they are.
 func (c *conn) remake(d hub.Delivery, now int64) error {
-	if !d.Sent {
+	if !d.Remake {
 		return nil
 	}
 	unsettled, err := c.unsettled(d.Stream, d.Entry)
 	if err != nil {
 		return err
 	}
-	d.Remake = true
 	return c.keep(hub.Released(d, unsettled, now))
 }
 
 // start puts an attempt on record, with the tokens it sends: if we crash from here on, the same bytes are sent again.
-func (c *conn) start(d hub.Delivery, a hub.Attempt) (bool, error) {
-	if len(d.Tokens) > 0 == (len(a.Tokens) > 0) {
-		return false, nil // another node made them meanwhile, or they were un-made
-	}
+func (c *conn) start(d hub.Delivery, a hub.Attempt) error {
 	d.Sent, d.Busy, d.Owner = true, a.Busy, a.Owner
 	d.Attempts++
 	if err := c.putDelivery(d); err != nil {
-		return false, err
+		return err
 	}
 	for i, t := range a.Tokens {
 		if err := c.exec("INSERT INTO security_event_token (delivery, ord, jti, compact, settled) VALUES (?, ?, ?, ?, ?)",
 			d.ID[:], i, t.JTI, t.Compact, t.Settled); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // Settle implements hub.Outbox. Tokens that this stream does not have are passed over: they were settled before, or
@@ -152,13 +149,13 @@ func (c *conn) settle(st *hub.Stream, now int64, o hub.Outcome) error {
 }
 
 // hasWork says of a stream s and its party p whether there is anything to do: rows, signals or another generation to
-// issue, deliveries to send, or attempts of the node's own that run. Parameters: now (three times), node.
+// issue, deliveries to send, or attempts that run: the node's own, or those of one that lost its lease. Parameters: now,
+// twice.
 const hasWork = "(p.agreement <> 0 AND (SELECT position FROM head) > s.at" +
 	" OR p.agreement = 0 AND EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at)" +
 	" OR EXISTS (SELECT 1 FROM signal_party x WHERE x.party = s.party AND x.position > s.signal)" +
 	" OR s.generation <> p.generation" +
-	" OR EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND d.due <= ? AND d.busy <= ?)" +
-	" OR s.lease_owner = ? AND EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND d.busy > ?))"
+	" OR EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND (d.due <= ? OR d.busy > ?)))"
 
 // Lease implements hub.Outbox.
 func (s *Store) Lease(ctx context.Context, node string, now, until int64, method string) (streams []hub.ID, next int64, err error) {
@@ -178,7 +175,7 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 			return err
 		}, "SELECT s.id, s.lease_owner FROM stream s JOIN party p ON p.id = s.party WHERE s.method = ? AND s.status = ? "+
 			"AND (s.lease_owner IN ('', ?) OR s.lease_until <= ?) AND "+hasWork+" ORDER BY s.id",
-			method, string(subscriptions.Enabled), node, now, now, now, node, now)
+			method, string(subscriptions.Enabled), node, now, now, now)
 	}
 	// Most looks find nothing, and looking needs no lock. What is found is looked at again under it.
 	if err := s.read(ctx, "look for work", look); err != nil || len(taken) == 0 {

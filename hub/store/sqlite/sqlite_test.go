@@ -209,11 +209,7 @@ func TestOneWriter(t *testing.T) {
 	}
 	bulk.Yielding()
 	defer bulk.Close()
-	impatient := <-serve.writer
-	if err := impatient.exec("PRAGMA busy_timeout = 1"); err != nil {
-		t.Fatal(err)
-	}
-	serve.writer <- impatient
+	serve.patience = time.Millisecond
 	_, item := user(1)
 	var held time.Duration
 	began := time.Now()
