@@ -362,15 +362,17 @@ func (c *commit) putEntry(w *hub.EntryWrite) {
 		if old.userName != "" {
 			delete(c.names, userName{string(old.Type), old.userName})
 		}
-		for _, k := range c.owned[id] {
-			delete(c.keys, k)
+		if w.Keys != nil || w.Delete { // nil: written by somebody who knows the entry by its id; its names stay
+			for _, k := range c.owned[id] {
+				delete(c.keys, k)
+			}
+			c.owned[id] = nil
 		}
 	} else {
 		e.Marks, e.Created, e.Position, e.Deleted = nil, 0, 0, 0
 	}
 	e.Version = w.Entry.Version + 1
 	c.entries[id] = e
-	c.owned[id] = nil
 	if w.Delete {
 		return // its line erases the rest
 	}

@@ -1,0 +1,134 @@
+package hub_test
+
+import (
+	"errors"
+	"testing"
+
+	"tidings/hub"
+	"tidings/hub/schema"
+)
+
+// An entry written by its id keeps the names under which its source knows it, so that the source finds it again.
+func TestEntryWrittenByIDStaysKnownToItsSource(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		anna := w.person("anna", nil)
+		w.patch(anna, replace("title", "Clerk"))
+		if again := w.person("anna", map[string]any{"title": "Cook"}); again.ID != anna.ID {
+			t.Errorf("the source's next report made another entry")
+		}
+	})
+}
+
+// Reports state facts: the same fact again is no change, and neither is a no-op patch (SM-45, SM-73).
+func TestSameFactTwiceIsNoChange(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		anna := w.person("anna", map[string]any{"title": "Clerk"})
+		head := must(w.h.Head(w.ctx()))(t)
+		again := w.person("anna", map[string]any{"title": "Clerk"})
+		r := w.patch(anna, replace("title", "Clerk"))
+		if again.Version != anna.Version || r.Kind != "" || must(w.h.Head(w.ctx()))(t).Position != head.Position {
+			t.Errorf("an equal report moved the log")
+		}
+	})
+}
+
+// Each report of a call has its own result: a taken name, a version that does not match, an unknown attribute refuse one
+// and let the others in (invariant 1).
+func TestEachReportHasItsOwnResult(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		anna := w.person("anna", nil)
+		resource := func(name string) *schema.Resource {
+			r, err := schema.Normalize(schema.User, map[string]any{"userName": name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return &r
+		}
+		results, err := w.h.Ingest(w.ctx(),
+			hub.Report{Source: "other", Key: "1", Type: schema.User, Resource: resource("ANNA")},
+			hub.Report{Source: "other", Key: "2", Type: schema.User, Resource: resource("bert")},
+			hub.Report{Entry: anna.ID, IfVersion: anna.Version + 7, Patch: []byte(`{}`)},
+			hub.Report{Entry: anna.ID, Patch: []byte(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"nope","value":1}]}`)},
+			hub.Report{Entry: hub.NewID(), Gone: true},
+			hub.Report{Source: "other", Key: "2", Type: schema.User, Resource: resource("bert"), Create: true},
+			hub.Report{Source: "other", Key: "3", Type: schema.User, Resource: resource("carla")},
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var refused *schema.Error
+		for i, want := range []error{hub.ErrTaken, nil, hub.ErrVersion, nil, hub.ErrNotFound, hub.ErrTaken, nil} {
+			if i == 3 {
+				if !errors.As(results[i].Err, &refused) {
+					t.Errorf("report %d: %v", i, results[i].Err)
+				}
+				continue
+			}
+			if !errors.Is(results[i].Err, want) {
+				t.Errorf("report %d: %v, want %v", i, results[i].Err, want)
+			}
+		}
+	})
+}
+
+// Many callers at once share transactions, and each gets the result of its own report.
+func TestCallersShareCommits(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		const callers = 50
+		errs := make(chan error, callers)
+		for i := range callers {
+			go func() {
+				r, err := schema.Normalize(schema.User, map[string]any{"userName": hub.NewID().String()})
+				if err == nil {
+					var results []hub.Result
+					results, err = w.h.Ingest(w.ctx(), hub.Report{Source: "test", Key: string(rune('a' + i)), Type: schema.User, Resource: &r})
+					if err == nil {
+						err = results[0].Err
+					}
+				}
+				errs <- err
+			}()
+		}
+		for range callers {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+		if _, total, err := w.h.Entries(w.ctx(), schema.User, hub.ID{}, 10); err != nil || total != callers {
+			t.Errorf("%d entries, %v", total, err)
+		}
+	})
+}
+
+// References resolve when their target comes, whatever comes first, and a party is told its own id of a target only if
+// that target is told to it too.
+func TestReferences(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		const manager = schema.EnterpriseUser + ":manager"
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", map[string]any{schema.EnterpriseUser: map[string]any{"manager": map[string]any{"value": "bert"}}})
+		w.grant(p, anna, "manager")
+		cursor := w.now(p)
+		managerOf := func() any {
+			v := must(w.h.Subject(w.ctx(), p.caller, w.subjectID(p, anna)))(t)
+			extension, _ := v.Resource[schema.EnterpriseUser].(map[string]any)
+			m, _ := extension["manager"].(map[string]any)
+			return m["value"]
+		}
+		if got := managerOf(); got != nil {
+			t.Errorf("an unknown target was told: %v", got)
+		}
+		bert := w.person("bert", nil)
+		page := w.delta(p, cursor, 10)
+		if len(page.Changes) != 1 || len(page.Changes[0].Attributes) != 1 || page.Changes[0].Attributes[0] != manager {
+			t.Errorf("resolving is a change: %+v", page.Changes)
+		}
+		if got := managerOf(); got != nil {
+			t.Errorf("a target that the party may not know was told: %v", got)
+		}
+		w.grant(p, bert, "title")
+		if got := managerOf(); got != w.subjectID(p, bert) {
+			t.Errorf("manager is %v, want the party's id of bert", got)
+		}
+	})
+}
