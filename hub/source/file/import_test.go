@@ -197,7 +197,7 @@ func TestImportAgain(t *testing.T) {
 	if now, err := h.Head(t.Context()); err != nil || now.Position != head.Position {
 		t.Errorf("the head moved from %d to %d (%v)", head.Position, now.Position, err)
 	}
-	results, err := h.Ingest(t.Context(), hub.Report{Source: "file", Key: "5d6c1f1e-6a53-4e0b-9c58-0d3c2c1d8b11", Aliases: []string{"cn=runa holt,ou=staff,dc=example,dc=org"}, Actor: "test",
+	results, err := h.Ingest(t.Context(), hub.Report{Entry: user(t, h, "rholt").ID, Actor: "test",
 		Patch: []byte(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[
 			{"op":"add","path":"nickName","value":"Ru"},{"op":"add","path":"name.middleName","value":"M"},{"op":"replace","path":"active","value":false}]}`)})
 	if err != nil || results[0].Err != nil {

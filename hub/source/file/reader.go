@@ -233,6 +233,7 @@ func (r *Reader) folded() (bool, error) {
 // maxLine is dropped, and fits is false. At the end of the file it returns io.EOF.
 func (r *Reader) physical(text *[]byte) (fits bool, err error) {
 	fits = true
+	before := len(*text)
 	for begun := false; ; begun = true {
 		part, err := r.in.ReadSlice('\n')
 		r.bytes += int64(len(part))
@@ -251,8 +252,8 @@ func (r *Reader) physical(text *[]byte) (fits bool, err error) {
 		}
 		r.lines++
 		if fits {
-			*text = bytes.TrimSuffix(*text, []byte("\n"))
-			*text = bytes.TrimSuffix(*text, []byte("\r"))
+			own := bytes.TrimSuffix((*text)[before:], []byte("\n"))
+			*text = (*text)[:before+len(bytes.TrimSuffix(own, []byte("\r")))]
 		}
 		return fits, nil
 	}

@@ -188,6 +188,7 @@ func FuzzReader(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Add([]byte("dn: a\n :\n\r\n \n#\n dn: x\ncn:<"))
+	f.Add([]byte("\r\r\n \n")) // a fold with nothing in it must not trim the line before
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := file.NewReader(strings.NewReader(string(in)))
 		var records []file.Record
