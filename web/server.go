@@ -32,16 +32,18 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 
 // deadlines bounds how long a request may take to send its body and to take its answer. A connection that is hijacked
 // loses both.
-func deadlines(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		control := http.NewResponseController(w)
-		// A writer that knows no deadlines has no line that could be slow.
-		_ = control.SetWriteDeadline(time.Now().Add(answerTime))
-		if r.Body != nil && r.Body != http.NoBody && control.SetReadDeadline(time.Now().Add(bodyTime)) == nil {
-			r.Body = &timed{ReadCloser: r.Body, arrived: sync.OnceFunc(func() { _ = control.SetReadDeadline(time.Time{}) })}
-		}
-		next.ServeHTTP(w, r)
-	})
+func deadlines(body, answer time.Duration) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			control := http.NewResponseController(w)
+			// A writer that knows no deadlines has no line that could be slow.
+			_ = control.SetWriteDeadline(time.Now().Add(answer))
+			if r.Body != nil && r.Body != http.NoBody && control.SetReadDeadline(time.Now().Add(body)) == nil {
+				r.Body = &timed{ReadCloser: r.Body, arrived: sync.OnceFunc(func() { _ = control.SetReadDeadline(time.Time{}) })}
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
 }
 
 // timed lifts the deadline when the body has arrived: while a long poll waits, the server reads on to notice that the
