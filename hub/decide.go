@@ -171,6 +171,9 @@ func (d *draft) apply(r Report, now int64) (Result, error) {
 		return d.delete(r, now), nil
 	}
 	next, err := d.next(r)
+	if err == nil {
+		err = bounded(d.entry.Type, r, next)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -203,6 +206,25 @@ func (d *draft) apply(r Report, now int64) (Result, error) {
 	}
 	d.lines = append(d.lines, Change{Kind: kind, Entry: d.entry.ID, Attributes: names, Time: now, Actor: r.Actor, Source: r.Source, Txn: r.Txn})
 	return Result{Kind: kind, Names: names}, nil
+}
+
+// maxName bounds in bytes what stores keep in an index: a database refuses longer ones, and the whole batch with them.
+const maxName = 1024
+
+// bounded refuses names that are too long to be looked up by.
+func bounded(t schema.Type, r Report, next schema.Resource) error {
+	userName, _ := next.Attributes["userName"].(string)
+	long := len(schema.Fold(userName)) > maxName
+	for _, k := range r.keys() {
+		long = long || len(k) > maxName
+	}
+	for _, ref := range schema.References(t, next.Attributes) {
+		long = long || len(schema.Fold(ref.Value)) > maxName
+	}
+	if long {
+		return &schema.Error{ScimType: schema.InvalidValue, Detail: "userName, references and keys have at most 1024 bytes"}
+	}
+	return nil
 }
 
 // next is the object as the report says it is.

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"tidings/hub"
@@ -52,13 +53,14 @@ func TestEachReportHasItsOwnResult(t *testing.T) {
 			hub.Report{Entry: hub.NewID(), Gone: true},
 			hub.Report{Source: "other", Key: "2", Type: schema.User, Resource: resource("bert"), Create: true},
 			hub.Report{Source: "other", Key: "3", Type: schema.User, Resource: resource("carla")},
+			hub.Report{Source: "other", Key: "4", Type: schema.User, Resource: resource(strings.Repeat("x", 4000))},
 		)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var refused *schema.Error
-		for i, want := range []error{hub.ErrTaken, nil, hub.ErrVersion, nil, hub.ErrNotFound, hub.ErrTaken, nil} {
-			if i == 3 {
+		for i, want := range []error{hub.ErrTaken, nil, hub.ErrVersion, nil, hub.ErrNotFound, hub.ErrTaken, nil, nil} {
+			if i == 3 || i == 7 {
 				if !errors.As(results[i].Err, &refused) {
 					t.Errorf("report %d: %v", i, results[i].Err)
 				}

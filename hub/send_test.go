@@ -224,7 +224,42 @@ func TestSignals(t *testing.T) {
 	})
 }
 
-// A change for the party as a whole raises its generation: cursors answer expired, streams tell one feed-changed.
+// All tokens of one cause share a txn, and another cause has another one; two sectors are told different ones (SP-09).
+func TestTxnNamesTheCause(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p, other := w.party(hub.PartyRequest{}), w.party(hub.PartyRequest{Name: "other"})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "title")
+		w.grant(other, anna, "title")
+		s, sOther := w.stream(p), w.stream(other)
+		txns := func(s *hub.Stream, p testParty) (all []string) {
+			for {
+				out := w.next(s, p)
+				if len(out) == 0 {
+					return slices.Compact(all)
+				}
+				for _, o := range out {
+					all = append(all, o.Txn)
+				}
+				w.settle(s, subscriptions.Done, 0, out...)
+			}
+		}
+		w.patch(anna, replace("active", false))
+		first := txns(s, p)
+		if len(first) != 1 || first[0] == "" {
+			t.Errorf("one cause, txns %q", first)
+		}
+		if foreign := txns(sOther, other); foreign[0] == first[0] {
+			t.Error("two sectors can join what they were told")
+		}
+		w.patch(anna, replace("title", "Clerk"))
+		if second := txns(s, p); len(second) != 1 || second[0] == first[0] {
+			t.Errorf("another cause: %q, was %q", second, first)
+		}
+	})
+}
+
+// Deleting a person erases what waits about the person, and is told as deleting (MP-07).
 func TestDeletionErases(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		p := w.party(hub.PartyRequest{})

@@ -44,7 +44,8 @@ type Delivery struct {
 	Given, Generation int64
 	// Version is the grant's counter when issued, told so that a receiver can drop what is older than what it holds.
 	Version int64
-	// Position and Time are of the line that led here; Txn is the line's.
+	// Position and Time are of the line that led here; Txn is the line's, and is looked up there (Sendable) unless it
+	// was known when this was issued.
 	Position, Time int64
 	Txn            string
 	// Signal is the position of the signal to tell; 0 for a feed row. Type and Payload are set for the stream's own.

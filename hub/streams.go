@@ -191,11 +191,8 @@ func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfig
 	d := s.Settings.Delivery
 	endpoint := d.EndpointURL
 	base := strings.TrimSuffix(h.conf.Issuer, "/")
-	switch d.Method {
-	case events.MethodPoll:
+	if d.Method == events.MethodPoll {
 		endpoint = base + "/ssf/poll/" + s.ID.String()
-	case events.MethodWebsocket:
-		endpoint = "ws" + strings.TrimPrefix(base, "http") + "/ssf/socket/" + s.ID.String()
 	}
 	return events.StreamConfiguration{
 		StreamID:                s.ID.String(),

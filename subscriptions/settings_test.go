@@ -60,8 +60,7 @@ func TestValidate(t *testing.T) {
 		{"header is long", header(strings.Repeat("a", 4097)), false, "delivery.authorization_header"},
 		{"DE-04", method(events.MethodPoll, "", ""), false, ""},
 		{"DE-04 own URL", method(events.MethodPoll, "https://rp.example/", ""), false, "delivery.endpoint_url"},
-		{"DE-08", method(events.MethodWebsocket, "", ""), false, ""},
-		{"DE-08 own URL", method(events.MethodWebsocket, "wss://rp.example/", ""), false, "delivery.endpoint_url"},
+		{"CR-04", method("urn:example:carrier-pigeon", "", ""), false, "delivery.method"},
 		{"SC-09 poll", method(events.MethodPoll, "", "Bearer abc"), false, "delivery.authorization_header"},
 		{"SC-05 many", Settings{Requested: make([]events.Type, 65)}, false, "events_requested"},
 	} {

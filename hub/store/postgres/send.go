@@ -36,6 +36,7 @@ func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit in
 
 func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Delivery) ([]hub.Sending, error) {
 	ids, entries, positions := make([]hub.ID, len(turns)), map[hub.ID]bool{}, []int64{}
+	causes, lines := map[int64]string{}, []int64{}
 	for i, d := range turns {
 		ids[i] = d.ID
 		if !d.Entry.IsZero() {
@@ -43,6 +44,9 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 		}
 		if d.Signal != 0 {
 			positions = append(positions, d.Signal)
+		}
+		if d.Txn == "" {
+			lines = append(lines, d.Position)
 		}
 	}
 	var page hub.FeedPage
@@ -57,6 +61,10 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 				signals[found.Position] = &found
 			}))
 	}
+	if len(lines) > 0 {
+		b.Queue(`SELECT position, txn FROM change WHERE position = ANY($1::bigint[])`, lines).
+			Query(into(func(r *row) { causes[r.int()] = r.text() }))
+	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
 	}
@@ -67,6 +75,9 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 	list := make([]hub.Sending, len(turns))
 	for i, d := range turns {
 		d.Tokens = tokens[d.ID]
+		if d.Txn == "" {
+			d.Txn = causes[d.Position]
+		}
 		list[i] = hub.Sending{Delivery: d, Row: rows[d.Entry], Party: page.Party, Settings: stream.Settings,
 			Signal: signals[d.Signal], Policy: page.Head.Policy}
 	}

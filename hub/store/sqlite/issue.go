@@ -196,6 +196,9 @@ func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings
 	if err := c.withTokens(turns); err != nil {
 		return nil, err
 	}
+	if err := c.withCauses(turns); err != nil {
+		return nil, err
+	}
 	page, err := s.page(c, st.Party)
 	if err != nil {
 		return nil, err
@@ -226,6 +229,30 @@ func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings
 		sendings = append(sendings, hub.Sending{Delivery: d, Row: byEntry[d.Entry], Party: page.Party, Settings: st.Settings, Signal: signals[d.Signal], Policy: page.Head.Policy})
 	}
 	return sendings, nil
+}
+
+// withCauses fills in the txn of the lines that the deliveries come from, where it is not known yet.
+func (c *conn) withCauses(turns []hub.Delivery) error {
+	causes := map[int64]string{}
+	var positions []any
+	for _, d := range turns {
+		if d.Txn == "" {
+			positions = append(positions, d.Position)
+		}
+	}
+	err := c.among(func(r row) error {
+		var at int64
+		var txn string
+		err := r.Scan(&at, &txn)
+		causes[at] = txn
+		return err
+	}, positions, "SELECT position, txn FROM change WHERE position IN (…)")
+	for i := range turns {
+		if turns[i].Txn == "" {
+			turns[i].Txn = causes[turns[i].Position]
+		}
+	}
+	return err
 }
 
 func (c *conn) signalsAt(positions []any) (map[int64]*hub.Signal, error) {
