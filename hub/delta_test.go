@@ -2,12 +2,14 @@ package hub_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
 	"tidings/consent"
 	"tidings/events"
 	"tidings/hub"
+	"tidings/hub/schema"
 )
 
 // An entry that changes twice around the end of a page stands only at its newest place; a reader with one position
@@ -143,6 +145,65 @@ func TestCursorOfSomebodyElse(t *testing.T) {
 		for name, text := range map[string]string{"foreign": w.now(other), "altered": string(altered), "rubbish": "rubbish", "short": cursor[:20]} {
 			if _, err := w.h.Delta(w.ctx(), p.caller, text, 10, 0); !errors.Is(err, hub.ErrCursorInvalid) {
 				t.Errorf("%s cursor: %v, want ErrCursorInvalid", name, err)
+			}
+		}
+	})
+}
+
+// A line that concerns more rows than one transaction may move goes on as an echo: the same line at new positions, with
+// its names stamped anew. A reader whose base passed the first of them misses none of the rest, although rows that were
+// only moved later would say nothing had changed since its base.
+func TestWideLine(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		const members = hub.MaxMoves + 500
+		p := w.party(hub.PartyRequest{})
+		var reports []hub.Report
+		var refs []any
+		for i := range members {
+			name := fmt.Sprintf("person%d", i)
+			r := must(schema.Normalize(schema.User, map[string]any{"userName": name}))(t)
+			reports = append(reports, hub.Report{Source: "test", Key: name, Type: schema.User, Resource: &r})
+			refs = append(refs, map[string]any{"value": name})
+		}
+		var items []hub.Item
+		for _, r := range must(w.h.Ingest(w.ctx(), reports...))(t) {
+			g := hub.Grant{ID: hub.NewID(), Party: p.ID, Entry: r.Entry.ID, Terms: consent.Terms{Attributes: []string{"groups"}, Purposes: consent.Transfer | consent.Notify}}
+			line := hub.Change{Kind: hub.Granted, Entry: r.Entry.ID, Party: p.ID, Time: 1}
+			items = append(items, hub.Item{Grant: &hub.GrantWrite{Grant: g}, Lines: []hub.Change{line}})
+		}
+		for len(items) > 0 {
+			receipt := must(w.store.Commit(w.ctx(), hub.Batch{Now: 1, Items: items[:min(len(items), 500)]}))(t)
+			items = items[receipt.Done:]
+		}
+		group := func(name string) {
+			r := must(schema.Normalize(schema.Group, map[string]any{"displayName": name, "members": refs}))(t)
+			w.ingest(hub.Report{Source: "test", Key: "group", Type: schema.Group, Resource: &r})
+		}
+		for _, name := range []string{"Gardeners", "Growers"} { // everybody joins; then the group is renamed
+			cursor := w.now(p)
+			group(name)
+			told := map[string]bool{}
+			read := func() {
+				for more := true; more; {
+					page := w.delta(p, cursor, 200)
+					for _, it := range page.Changes {
+						if it.Change == events.Updated && slices.Contains(it.Attributes, "groups") {
+							told[it.ID] = true
+						}
+					}
+					cursor, more = page.Cursor, page.More
+				}
+			}
+			read() // to the end of the feed, while the line is unfinished: the base moves up
+			if len(told) >= members {
+				t.Errorf("%s: the whole line was one transaction (%d rows)", name, len(told))
+			}
+			if err := w.h.FinishEchoes(w.ctx()); err != nil {
+				t.Fatal(err)
+			}
+			read()
+			if len(told) != members {
+				t.Errorf("%s: %d of %d members were told", name, len(told), members)
 			}
 		}
 	})

@@ -1,11 +1,14 @@
 package hub_test
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"tidings/consent"
 	"tidings/events"
 	"tidings/hub"
 	"tidings/subscriptions"
@@ -68,21 +71,31 @@ func (w *world) drain(s *hub.Stream, p testParty) (told []events.Type) {
 	}
 }
 
-// Ten thousand changes while a receiver is away cost it one event per entry and kind, not ten thousand.
+// Ten thousand changes of a hundred people while a receiver is away cost it one event per person and kind, not ten
+// thousand.
 func TestAwayReceiverGetsNoFlood(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		p := w.party(hub.PartyRequest{})
-		anna, bert := w.person("anna", nil), w.person("bert", nil)
-		w.grant(p, anna, "title")
-		w.grant(p, bert, "title")
-		s := w.stream(p)
-		for range 20 {
-			w.patch(anna, replace("title", "Clerk"))
-			w.patch(anna, replace("title", "Cook"))
-			w.patch(bert, replace("title", hub.NewID().String()))
+		people := make([]*hub.Entry, 100)
+		for i := range people {
+			people[i] = w.person(fmt.Sprintf("person%d", i), nil)
+			w.grant(p, people[i], "title")
 		}
-		if told := w.drain(s, p); !slices.Equal(told, []events.Type{events.ProvPatchNotice, events.ProvPatchNotice}) {
-			t.Errorf("told %v, want one event for each of two people", told)
+		s := w.stream(p)
+		var reports []hub.Report
+		for round := range 100 {
+			for _, e := range people {
+				reports = append(reports, hub.Report{Entry: e.ID, Patch: patchBody(t, replace("title", fmt.Sprintf("Clerk %d", round)))})
+			}
+		}
+		for _, r := range must(w.h.Ingest(w.ctx(), reports...))(t) {
+			if r.Err != nil || r.Kind != hub.Updated {
+				t.Fatalf("a change was not taken: %+v", r)
+			}
+		}
+		told := w.drain(s, p)
+		if len(told) != len(people) || slices.ContainsFunc(told, func(e events.Type) bool { return e != events.ProvPatchNotice }) {
+			t.Errorf("told %d events, want one for each of %d people", len(told), len(people))
 		}
 	})
 }
@@ -328,6 +341,72 @@ func TestVerification(t *testing.T) {
 		out := w.next(s, p)
 		if len(out) != 1 || out[0].Event != events.Verification || out[0].Payload["state"] != state || out[0].SubID != events.Opaque(s.ID.String()) {
 			t.Fatalf("got %+v", out)
+		}
+	})
+}
+
+// What concerns a party as a whole raises its generation: cursors expire, and a stream tells one feed-changed in the
+// place of what waited.
+func TestGeneration(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "title")
+		s := w.stream(p)
+		cursor := w.now(p)
+		w.patch(anna, replace("title", "Clerk"))
+		w.settle(s, subscriptions.Retry, time.Minute, w.next(s, p)...)
+		policy := consent.Default()
+		policy.MaxAge = time.Minute
+		it := hub.Item{Policy: &policy, Lines: []hub.Change{{Kind: hub.PolicyChanged, Actor: "test", Time: w.clock.UnixMicro()}}}
+		must(w.store.Commit(w.ctx(), hub.Batch{Now: w.clock.UnixMicro(), Items: []hub.Item{it}}))(t)
+		if _, err := w.h.Delta(w.ctx(), p.caller, cursor, 10, 0); !errors.Is(err, hub.ErrCursorExpired) {
+			t.Errorf("a cursor of an older generation: %v", err)
+		}
+		w.clock = w.clock.Add(time.Hour)
+		if told := w.drain(s, p); !slices.Equal(told, []events.Type{events.FeedChanged}) {
+			t.Errorf("told %v, want one feed-changed", told)
+		}
+		if v := must(w.h.Subject(w.ctx(), p.caller, w.subjectID(p, anna)))(t); v.MaxAge > time.Minute {
+			t.Errorf("max-age %v under the new policy (invariant 9)", v.MaxAge)
+		}
+		w.patch(anna, replace("title", "Cook"))
+		if told := w.drain(s, p); !slices.Equal(told, []events.Type{events.ProvPatchNotice}) {
+			t.Errorf("after the notice: %v", told)
+		}
+	})
+}
+
+// An expired grant is dead for every check at once; the sweeper's tombstone tells that it ended.
+func TestExpiry(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", nil)
+		must(w.h.Grant(w.ctx(), "test", hub.GrantRequest{Entry: anna.ID, Party: p.ID, Attributes: []string{"title"}, Until: w.clock.Add(time.Minute)}))(t)
+		s := w.stream(p)
+		cursor := w.now(p)
+		w.patch(anna, replace("title", "Clerk"))
+		if v := must(w.h.Subject(w.ctx(), p.caller, w.subjectID(p, anna)))(t); v.MaxAge > time.Minute {
+			t.Errorf("max-age %v outlives the grant (invariant 9)", v.MaxAge)
+		}
+		w.clock = w.clock.Add(2 * time.Minute)
+		if told := w.drain(s, p); len(told) != 0 {
+			t.Errorf("told after the end: %v", told)
+		}
+		if page := w.delta(p, cursor, 10); len(page.Changes) != 0 {
+			t.Errorf("read after the end: %+v", page.Changes)
+		}
+		if _, err := w.h.Subject(w.ctx(), p.caller, w.subjectID(p, anna)); !errors.Is(err, hub.ErrGrantEnded) {
+			t.Errorf("fetched after the end: %v", err)
+		}
+		if err := w.h.Sweep(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		if told := w.drain(s, p); !slices.Equal(told, []events.Type{events.FeedRemove}) {
+			t.Errorf("told %v, want one removal", told)
+		}
+		if page := w.delta(p, cursor, 10); len(page.Changes) != 1 || page.Changes[0].Change != events.Removed {
+			t.Errorf("read %+v, want one removal", page.Changes)
 		}
 	})
 }

@@ -98,11 +98,12 @@ func (w *world) ingest(r hub.Report) hub.Result {
 // patch applies SCIM operations to an entry.
 func (w *world) patch(e *hub.Entry, operations ...map[string]any) hub.Result {
 	w.t.Helper()
-	body, err := json.Marshal(map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "Operations": operations})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return w.ingest(hub.Report{Entry: e.ID, Type: e.Type, Patch: body})
+	return w.ingest(hub.Report{Entry: e.ID, Patch: patchBody(w.t, operations...)})
+}
+
+func patchBody(t testing.TB, operations ...map[string]any) []byte {
+	t.Helper()
+	return must(json.Marshal(map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "Operations": operations}))(t)
 }
 
 func replace(path string, value any) map[string]any {
