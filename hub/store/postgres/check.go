@@ -87,7 +87,9 @@ const perFinding = 20
 func (s *Store) Check(ctx context.Context) (problems []string, err error) {
 	err = s.snapshot(ctx, func(b *pgx.Batch) {
 		// The one reader of whole tables.
-		b.Queue(`SET LOCAL enable_seqscan = on`)
+		for _, way := range wholeTable {
+			b.Queue(`SET LOCAL ` + way + ` = on`)
+		}
 		b.Queue(`SET LOCAL plan_cache_mode = force_custom_plan`)
 		for _, f := range findings {
 			n := 0

@@ -48,7 +48,9 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	// more than it finds, and a plan made while a table was still empty would read all of it for good: creates were
 	// twenty times slower.
 	connection.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
-	connection.RuntimeParams["enable_seqscan"] = "off"
+	for _, whole := range wholeTable {
+		connection.RuntimeParams[whole] = "off"
+	}
 	connection.RuntimeParams["jit"] = "off"
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -60,6 +62,9 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	}
 	return &Store{pool: pool, hints: newHints(connection)}, nil
 }
+
+// wholeTable are the ways to read a table that the hot paths do without.
+var wholeTable = []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"}
 
 // Close ends the watches and waits until every connection is given back.
 func (s *Store) Close() error {

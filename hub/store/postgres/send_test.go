@@ -186,11 +186,10 @@ func TestRevocationWaitsForTheAttemptThatBegan(t *testing.T) {
 		_, err := s.Commit(context.Background(), hub.Batch{Now: now, Items: []hub.Item{item}})
 		ended <- err
 	}()
-	waiting(t, s)
 	select {
 	case err := <-ended:
 		t.Fatal("the revocation did not wait", err)
-	default:
+	case <-locked(t, s):
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -205,22 +204,83 @@ func TestRevocationWaitsForTheAttemptThatBegan(t *testing.T) {
 	wantSound(t, s)
 }
 
-// waiting returns once a statement of this database waits for a lock.
-func waiting(t *testing.T, s *Store) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		var n int
-		if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n); err != nil {
-			t.Fatal(err)
+// A revocation waits for an Issue that has read the row and not yet written: what that writes, it has to withdraw.
+func TestRevocationWaitsForTheIssueThatReadTheRow(t *testing.T) {
+	s := open(t)
+	p := addParty(t, s, false)
+	one := create("ann")
+	id := one.Entry.Entry.ID
+	g := commitAll(t, s, one, give(p, id, "title")).Grants[1]
+	stream := newStream(t, s, p)
+	change := hub.Item{Lines: []hub.Change{{Kind: hub.Updated, Entry: id, Attributes: []string{"title"}}}}
+	commitAll(t, s, change)
+	item := revoke(t, s, g.ID)
+	ended := make(chan error, 1)
+	_, err := s.Issue(t.Context(), stream.ID, now, hub.Window, func(in hub.Issuing) hub.Issued {
+		// Between reading and writing: the revocation comes first, Issue sees it and writes nothing for the entry.
+		_, err := s.Commit(context.Background(), hub.Batch{Now: now, Items: []hub.Item{item}})
+		if err != nil {
+			t.Error(err)
 		}
-		if n > 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("nothing waits")
-		}
+		return tellAll(in)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	wantSound(t, s)
+
+	r := commitAll(t, s, again(t, s, g))
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background())
+	if gone, err := holdEntries(t.Context(), tx, p, []hub.Delivery{{Entry: id}}); err != nil || gone[id] {
+		t.Fatal(gone, err)
+	}
+	commitAll(t, s, change)
+	item = revoke(t, s, r.Grants[0].ID)
+	go func() {
+		_, err := s.Commit(context.Background(), hub.Batch{Now: now, Items: []hub.Item{item}})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		t.Fatal("the revocation did not wait", err)
+	case <-locked(t, s):
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	wantSound(t, s)
+}
+
+// again gives an ended grant anew.
+func again(t testing.TB, s *Store, g *hub.Grant) hub.Item {
+	t.Helper()
+	ended, err := s.Grant(t.Context(), g.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hub.Item{Grant: &hub.GrantWrite{Grant: *ended}, Lines: []hub.Change{{Kind: hub.Granted}}}
+}
+
+// locked is closed once a statement of this database waits for a lock.
+func locked(t *testing.T, s *Store) <-chan struct{} {
+	waits := make(chan struct{})
+	go func() {
+		for n := 0; n == 0 && t.Context().Err() == nil; {
+			if err := s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n); err != nil {
+				return
+			}
+		}
+		close(waits)
+	}()
+	return waits
 }
 
 func TestScratchIsTakenOnce(t *testing.T) {
