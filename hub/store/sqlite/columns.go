@@ -28,6 +28,14 @@ func blobs(ids []hub.ID) []any {
 	return all
 }
 
+// orNull is b, NULL where it is nil: drivers differ in what they make of a nil slice.
+func orNull(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return b
+}
+
 // idColumn scans an id.
 type idColumn hub.ID
 
@@ -80,9 +88,9 @@ func names(dest *[]string) *nameColumn { return (*nameColumn)(dest) }
 func joined(names []string) string { return strings.Join(names, " ") }
 
 // blobColumn scans bytes that may be NULL; the copy is the caller's.
-func bytesOf(dest *[]byte) *blobColumn { return (*blobColumn)(dest) }
-
 type blobColumn []byte
+
+func bytesOf(dest *[]byte) *blobColumn { return (*blobColumn)(dest) }
 
 func (c *blobColumn) Scan(v any) error {
 	switch b := v.(type) {

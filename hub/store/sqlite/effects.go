@@ -182,7 +182,7 @@ func (t *commit) raise(s *hub.Signal, lines []hub.Change) error {
 		}
 	}
 	return t.c.exec("INSERT INTO signal (position, entry, type, covers, payload, expires, txn, time) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		s.Position, s.Entry[:], string(s.Type), s.Covers, s.Payload, s.Expires, s.Txn, s.Time)
+		s.Position, s.Entry[:], string(s.Type), s.Covers, orNull(s.Payload), s.Expires, s.Txn, s.Time)
 }
 
 // hearers lists the parties that a signal concerns.

@@ -35,7 +35,7 @@ func (t *commit) flushEntries() error {
 			continue
 		}
 		if err := t.c.exec("UPDATE entry SET created = ?, position = ?, created_at = ?, changed = ?, marks = ? WHERE id = ?",
-			e.Created, e.Position, e.CreatedAt, e.Changed, []byte(e.Marks), e.ID[:]); err != nil {
+			e.Created, e.Position, e.CreatedAt, e.Changed, orNull(e.Marks), e.ID[:]); err != nil {
 			return err
 		}
 	}
@@ -88,7 +88,7 @@ func (c *conn) putEntry(e *entry) error {
 	case e.fresh:
 		return c.exec("INSERT INTO entry (type, source, active, version, created, position, deleted, created_at, changed, marks, user_name, doc, id) "+
 			"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", string(e.Type), e.Source, e.Active, e.Version, e.Created, e.Position, e.Deleted, e.CreatedAt,
-			e.Changed, []byte(e.Marks), userName, e.doc, e.ID[:])
+			e.Changed, orNull(e.Marks), userName, e.doc, e.ID[:])
 	case e.erased || e.userName != e.userNameWas:
 		if err := c.exec("UPDATE entry SET deleted = ?, user_name = ? WHERE id = ?", e.Deleted, userName, e.ID[:]); err != nil {
 			return err
@@ -96,7 +96,7 @@ func (c *conn) putEntry(e *entry) error {
 	}
 	// An index is written when one of its columns is named, changed or not: the usual update names one of position only.
 	return c.exec("UPDATE entry SET source = ?, active = ?, version = ?, created = ?, position = ?, created_at = ?, changed = ?, marks = ?, doc = ? "+
-		"WHERE id = ?", e.Source, e.Active, e.Version, e.Created, e.Position, e.CreatedAt, e.Changed, []byte(e.Marks), e.doc, e.ID[:])
+		"WHERE id = ?", e.Source, e.Active, e.Version, e.Created, e.Position, e.CreatedAt, e.Changed, orNull(e.Marks), e.doc, e.ID[:])
 }
 
 func (t *commit) flushGrants() error {
@@ -126,7 +126,7 @@ func (t *commit) flushGrants() error {
 }
 
 func terms(g *grant) []any {
-	return []any{g.Position, g.Given, g.Ended, g.Regraded, g.Gone, g.Version, g.Changed, g.CreatedAt, []byte(g.Marks), int64(g.roots),
+	return []any{g.Position, g.Given, g.Ended, g.Regraded, g.Gone, g.Version, g.Changed, g.CreatedAt, orNull(g.Marks), int64(g.roots),
 		joined(g.Terms.Attributes), int64(g.Terms.Purposes), g.Terms.Until}
 }
 

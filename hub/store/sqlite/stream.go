@@ -131,6 +131,13 @@ func (s *Store) SetStream(ctx context.Context, st hub.Stream, own []hub.Delivery
 		if err := c.setStream(now); err != nil {
 			return err
 		}
+		var waiting int
+		if err := c.value("SELECT COUNT(*) FROM delivery WHERE stream = ? AND entry IS NULL", []any{now.ID[:]}, &waiting); err != nil {
+			return err
+		}
+		if len(own) > 0 && waiting+len(own) > hub.MaxOwn {
+			return hub.ErrLimit
+		}
 		return c.addOwn(now, own)
 	})
 	if err != nil {

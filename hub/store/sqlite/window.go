@@ -73,7 +73,7 @@ func (c *conn) putDelivery(d hub.Delivery) error {
 		"signal, type, payload, sent, busy, owner, due, attempts, void, remake) "+
 		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		d.ID[:], d.Stream[:], d.Party[:], blob(d.Entry), d.Order, string(d.Kind), d.Gone, joined(d.Names), d.Given, d.Generation, d.Version,
-		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), d.Payload, d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake); err != nil {
+		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), orNull(d.Payload), d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake); err != nil {
 		return err
 	}
 	if !d.Sent {
