@@ -240,7 +240,8 @@ type Outbox interface {
 	Stream(ctx context.Context, party, id ID) (*Stream, error)
 	Streams(ctx context.Context, party ID) ([]Stream, error)
 	// SetStream writes settings, status, reason and Verified if Version still stands, and keeps own (verification,
-	// stream-updated) with it. Going to disabled drops what is unsettled; leaving it moves the stream to the head.
+	// stream-updated) with it; ErrLimit when more than MaxOwn would wait. Going to disabled drops what is unsettled;
+	// leaving it moves the stream to the head.
 	SetStream(ctx context.Context, s Stream, own []Delivery) (*Stream, error)
 	DeleteStream(ctx context.Context, party, id ID) error
 

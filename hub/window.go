@@ -15,6 +15,9 @@ import (
 // Window bounds the unsettled deliveries of a stream.
 const Window = 512
 
+// MaxOwn bounds a stream's own deliveries that wait: a receiver can ask for verifications while it takes none.
+const MaxOwn = 16
+
 // Kept is what a rule leaves of some deliveries: Put to be written (new or changed), Drop to be deleted with their
 // tokens.
 type Kept struct {

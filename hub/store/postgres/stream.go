@@ -153,6 +153,9 @@ func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Deli
 		if set.Status == subscriptions.Disabled {
 			queueForget(b, set.ID)
 		}
+		if err := roomForOwn(ctx, tx, set.ID, len(own)); err != nil {
+			return err
+		}
 		for i := range own {
 			own[i].Stream, own[i].Party, own[i].Order = set.ID, set.Party, set.order
 			if own[i].ID.IsZero() {
@@ -173,6 +176,19 @@ func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Deli
 	}
 	s.hints.wake()
 	return &set.Stream, nil
+}
+
+// roomForOwn refuses more of the stream's own deliveries than may wait.
+func roomForOwn(ctx context.Context, tx pgx.Tx, stream hub.ID, n int) error {
+	if n == 0 {
+		return nil
+	}
+	var waiting int
+	err := tx.QueryRow(ctx, `SELECT count(*) FROM delivery WHERE stream = $1 AND entry IS NULL`, stream[:]).Scan(&waiting)
+	if err == nil && waiting+n > hub.MaxOwn {
+		err = hub.ErrLimit
+	}
+	return err
 }
 
 func moveToHead(ctx context.Context, tx pgx.Tx, stream *hub.Stream) error {
