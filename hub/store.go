@@ -201,7 +201,7 @@ type Secret struct {
 	CreatedAt int64
 }
 
-// FeedQuery asks for rows of a party with After < position <= UpTo (0: the head), at most Limit rows.
+// FeedQuery asks for rows of a party with position > After and up to the head, at most Limit.
 type FeedQuery struct {
 	Party ID
 	After int64

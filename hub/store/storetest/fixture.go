@@ -19,12 +19,23 @@ import (
 	"tidings/subscriptions"
 )
 
-// fixture is a fresh store and the words in which tests speak of it. Its clock moves only by itself.
+// reporter is what a test and one run of a random test have in common.
+type reporter interface {
+	Helper()
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+	Fatalf(string, ...any)
+	Failed() bool
+}
+
+// fixture is a fresh store and the words in which tests speak of it. Its clock moves only when it is told to.
 type fixture struct {
-	*testing.T
-	ctx   context.Context
-	open  func() hub.Store
-	store hub.Store
+	reporter
+	ctx    context.Context
+	open   func() hub.Store
+	store  hub.Store
+	opened []hub.Store
 
 	mu  sync.Mutex
 	now int64
@@ -37,19 +48,26 @@ func newFixture(t *testing.T, factory Factory) *fixture {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	open := factory(t)
-	f := &fixture{T: t, ctx: ctx, now: 1_000_000}
+	f := &fixture{reporter: t, ctx: ctx, now: 1_000_000}
 	f.open = func() hub.Store {
 		s := open()
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Errorf("close: %v", err)
-			}
-		})
+		f.opened = append(f.opened, s)
 		return s
 	}
 	t.Cleanup(cancel)
+	t.Cleanup(f.close)
 	f.store = f.open()
 	return f
+}
+
+// close closes what was opened and is still open.
+func (f *fixture) close() {
+	for _, s := range f.opened {
+		if err := s.Close(); err != nil {
+			f.Errorf("close: %v", err)
+		}
+	}
+	f.opened = nil
 }
 
 // check asks the store itself.
@@ -64,10 +82,15 @@ func (f *fixture) check() {
 	}
 }
 
-func (f *fixture) tick() int64 {
+func (f *fixture) tick() int64 { return f.pass(1) }
+
+func (f *fixture) clock() int64 { return f.pass(0) }
+
+// pass lets time pass.
+func (f *fixture) pass(time int64) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.now++
+	f.now += time
 	return f.now
 }
 
@@ -490,7 +513,7 @@ func decide(in hub.Issuing) hub.Issued {
 		}
 	}
 	for _, row := range page.Rows {
-		if told := tell(row, page.Party, s.Base, in.Now); told.Kind != "" {
+		if told := tell(row, page.Party, s.Base, in.Now); told.Kind != "" && page.Party.Bounds.AllowsType(string(row.Entry.Type)) {
 			d := telling(row)
 			d.Kind, d.Names = told.Kind, told.Names
 			out.Deliveries = append(out.Deliveries, d)

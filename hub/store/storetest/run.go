@@ -33,6 +33,7 @@ func Run(t *testing.T, factory Factory) {
 			}
 		})
 	}
+	t.Run("Random", func(t *testing.T) { random(t, factory) })
 }
 
 // soak is how long the random part goes on.

@@ -125,22 +125,23 @@ var trimTests = map[string]func(f *fixture){
 	},
 
 	"in small steps": func(f *fixture) {
-		p := f.party()
+		p, gone := f.party(), f.party()
 		users := f.users("u", 10)
-		f.grantAll([]*hub.Party{p}, users, "title")
+		f.grantAll([]*hub.Party{p, gone}, users, "title")
+		f.commit(f.changeParty(gone, hub.PartyRemoved))
 		for _, u := range users {
 			f.commit(f.deletion(u))
 		}
 		upTo := f.head().Position
 		f.user("last")
-		for steps := 0; ; steps++ {
-			more, err := f.store.Trim(f.ctx, upTo, 3)
+		for limit := 1; ; limit++ {
+			more, err := f.store.Trim(f.ctx, upTo, limit)
 			f.must(err)
 			f.check()
 			if !more {
 				break
 			}
-			if steps > 100 {
+			if limit > 100 {
 				f.Fatal("never ends")
 			}
 		}
@@ -152,6 +153,9 @@ var trimTests = map[string]func(f *fixture){
 		}
 		if l := f.lines(0); len(l) != 2 {
 			f.Errorf("%d lines", len(l))
+		}
+		if all, err := f.store.Parties(f.ctx); err != nil || len(all) != 1 {
+			f.Errorf("parties: %+v, %v", all, err)
 		}
 	},
 

@@ -16,7 +16,7 @@ func (f *fixture) raise(e hub.ID, covers string, payload string) int64 {
 }
 
 func (f *fixture) newSignal(e hub.ID, covers, payload string) hub.Item {
-	return hub.Item{Signals: []hub.Signal{{Entry: e, Type: events.SessionRevoked, Covers: covers, Payload: []byte(payload), Expires: f.now + 1_000_000, Txn: f.word(), Time: f.tick()}}}
+	return hub.Item{Signals: []hub.Signal{{Entry: e, Type: events.SessionRevoked, Covers: covers, Payload: []byte(payload), Expires: f.clock() + 1_000_000, Txn: f.word(), Time: f.tick()}}}
 }
 
 var signalTests = map[string]func(f *fixture){

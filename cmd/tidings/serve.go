@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"tidings/hub"
+	"tidings/hub/source/scim"
+	"tidings/subscriptions/delivery"
+	"tidings/web"
+	"tidings/web/api"
+	"tidings/web/live"
+	"tidings/web/ssf"
+)
+
+type serveCommand struct {
+	Listen  string   `help:"Address to listen on." default:"127.0.0.1:8420" placeholder:"HOST:PORT"`
+	Issuer  string   `help:"Public URL of the hub: iss of every token. Default, on loopback only: http://LISTEN." placeholder:"URL"`
+	TLSCert string   `help:"Certificate chain (PEM); reloaded when it changes." type:"path" placeholder:"FILE"`
+	TLSKey  string   `help:"Private key of the certificate (PEM)." type:"path" placeholder:"FILE"`
+	Proxy   []string `name:"behind-proxy" help:"Serve plain HTTP to a TLS-terminating proxy in this network, and to nobody else; repeatable." placeholder:"CIDR"`
+
+	AllowInsecureReceivers bool `help:"Permit http and loopback receivers. For trying things out: refused unless the issuer is on loopback."`
+}
+
+func (c *serveCommand) Run(rt *runtime) error {
+	proxies, err := c.check()
+	if err != nil {
+		return err
+	}
+	// Listening comes first: a port in use is noticed before anything is made.
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if c.Issuer == "" {
+		c.Issuer = "http://" + listener.Addr().String()
+	}
+	if listener, err = c.secure(listener, rt.log); err != nil {
+		return err
+	}
+	h, done, err := rt.openHub(writing, hub.Config{Issuer: c.Issuer, AllowInsecureReceivers: c.AllowInsecureReceivers})
+	if err != nil {
+		return err
+	}
+	defer done()
+	serving, err := newServing(h, c.AllowInsecureReceivers, rt.log)
+	if err != nil {
+		return err
+	}
+	rt.log.Info("serving", "listen", listener.Addr().String(), "issuer", c.Issuer)
+	return serving.run(rt.ctx, listener, onlyFrom(proxies, serving.handler))
+}
+
+// check refuses what would serve people's data in the clear or let strangers aim the hub at internal addresses.
+func (c *serveCommand) check() (proxies []netip.Prefix, err error) {
+	for _, text := range c.Proxy {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, misused("--behind-proxy: a network looks like 10.0.0.0/8")
+		}
+		proxies = append(proxies, p)
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return nil, misused("--listen: an address looks like 127.0.0.1:8420")
+	}
+	switch {
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return nil, misused("--tls-cert and --tls-key go together")
+	case c.TLSCert != "" && len(proxies) > 0:
+		return nil, misused("either --tls-cert or --behind-proxy: a proxy that ends TLS is told plain HTTP")
+	case c.TLSCert == "" && len(proxies) == 0 && !loopback(host):
+		return nil, misused("listening on %s without TLS: give --tls-cert and --tls-key, or --behind-proxy, or listen on loopback", c.Listen)
+	case c.Issuer == "" && (c.TLSCert != "" || len(proxies) > 0 || !loopback(host)):
+		return nil, misused("--issuer is needed: the public URL of the hub")
+	}
+	if c.Issuer == "" {
+		return proxies, nil
+	}
+	u, err := url.Parse(c.Issuer)
+	switch {
+	case err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.Contains(c.Issuer, "#") || strings.Contains(c.Issuer, "?"):
+		return nil, misused("--issuer: a URL such as https://tidings.example.com, without query and fragment")
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
+		return nil, misused("--issuer: https, except on loopback")
+	case c.AllowInsecureReceivers && !loopback(u.Hostname()):
+		return nil, misused("--allow-insecure-receivers is for an issuer on loopback")
+	}
+	return proxies, nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}
+
+// secure puts TLS over the listener where a certificate was given.
+func (c *serveCommand) secure(l net.Listener, log *slog.Logger) (net.Listener, error) {
+	if c.TLSCert == "" {
+		return l, nil
+	}
+	certificate := &certificate{certFile: c.TLSCert, keyFile: c.TLSKey, log: log}
+	if _, err := certificate.get(nil); err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: certificate.get}), nil
+}
+
+// certificate is reloaded when its file changes, so that a renewal needs no restart. One that cannot be read leaves the
+// old one in use.
+type certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu      sync.Mutex
+	loaded  *tls.Certificate
+	changed time.Time
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	info, err := os.Stat(c.certFile)
+	if err == nil && c.loaded != nil && info.ModTime().Equal(c.changed) {
+		return c.loaded, nil
+	}
+	if err == nil {
+		var fresh tls.Certificate
+		if fresh, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
+			c.loaded, c.changed = &fresh, info.ModTime()
+			return c.loaded, nil
+		}
+	}
+	if c.loaded == nil {
+		return nil, err
+	}
+	c.log.Warn("certificate cannot be reloaded; the old one stays in use", "error", err)
+	return c.loaded, nil
+}
+
+// onlyFrom admits only proxies, where there are any: what they were told to end TLS for must not be reached around them.
+func onlyFrom(proxies []netip.Prefix, next http.Handler) http.Handler {
+	if len(proxies) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		for _, p := range proxies {
+			if err == nil && p.Contains(peer.Addr().Unmap()) {
+				next.ServeHTTP(w, r)
+				return
+			}
+		}
+		http.Error(w, "this address is served through a proxy only", http.StatusForbidden)
+	})
+}
+
+// serving is a hub with all its faces.
+type serving struct {
+	h       *hub.Hub
+	push    *delivery.Pusher
+	live    *delivery.Live
+	handler http.Handler
+	log     *slog.Logger
+}
+
+func newServing(h *hub.Hub, allowInsecure bool, log *slog.Logger) (*serving, error) {
+	streams, err := ssf.Routes(h)
+	if err != nil {
+		return nil, err
+	}
+	s := &serving{h: h, push: delivery.NewPusher(h, allowInsecure, log), live: delivery.NewLive(h, log), log: log}
+	outward := []web.Route{
+		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: delivery.NewPoll(h, log)},
+		{Method: http.MethodGet, Pattern: "/live", Handler: s.live},
+		{Pattern: "/scim/v2/*", Handler: scim.New(h, log)},
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	ready := func(ctx context.Context) error { _, err := h.Head(ctx); return err }
+	s.handler, err = web.New(web.Config{Issuer: h.Issuer(), Log: log, Metrics: metrics, Ready: ready, Auth: h},
+		streams, api.Routes(h), live.Routes(), outward)
+	return s, err
+}
+
+// stopTime is how long requests under way may take to end when the program stops.
+const stopTime = 5 * time.Second
+
+// run serves until ctx ends. Long polls and sockets end with it; what was being delivered stays owed and is sent again.
+func (s *serving) run(ctx context.Context, l net.Listener, handler http.Handler) error {
+	g, ctx := errgroup.WithContext(ctx)
+	server := web.NewServer(handler, s.log)
+	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	g.Go(func() error { return s.h.Run(ctx) })
+	g.Go(func() error { return s.push.Run(ctx) })
+	g.Go(func() error { return s.live.Run(ctx) })
+	g.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		defer cancel()
+		if server.Shutdown(stop) != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	return g.Wait()
+}
