@@ -324,6 +324,33 @@ func TestAgreement(t *testing.T) {
 	})
 }
 
+// The one secret that a receiver gives us comes back verbatim for its pushes, and stands nowhere in the store in the
+// clear (PR-11, DE-02, SC-22).
+func TestAuthorizationHeader(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		const secret = "Bearer quite-secret"
+		s := must(w.h.CreateStream(w.ctx(), p.caller, subscriptions.Settings{Delivery: subscriptions.Delivery{
+			Method: events.MethodPush, EndpointURL: "https://receiver.example.com/events", AuthorizationHeader: secret}}))(t)
+		if url, header, err := w.h.Endpoint(w.ctx(), s.ID); err != nil || url != "https://receiver.example.com/events" || header != secret {
+			t.Errorf("endpoint %q %q %v", url, header, err)
+		}
+		kept := must(w.store.Stream(w.ctx(), p.ID, s.ID))(t)
+		if strings.Contains(kept.Settings.Delivery.AuthorizationHeader, "secret") {
+			t.Error("the header is kept in the clear")
+		}
+		conf := must(w.h.Configuration(w.ctx(), s))(t)
+		if conf.Delivery.AuthorizationHeader != "" {
+			t.Error("the header is shown")
+		}
+		edit := func(_ hub.Stream, settings *subscriptions.Settings) error { settings.Description = "x"; return nil }
+		must(w.h.UpdateStream(w.ctx(), p.caller, s.ID.String(), edit))(t)
+		if _, header, err := w.h.Endpoint(w.ctx(), s.ID); err != nil || header != secret {
+			t.Errorf("after an update of something else: %q %v", header, err)
+		}
+	})
+}
+
 // Verification is first in line, echoes its state, and waits while the stream is paused (ST-11, ST-12, VE-04).
 func TestVerification(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {

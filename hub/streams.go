@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,8 @@ func (h *Hub) CreateStream(ctx context.Context, c Caller, s subscriptions.Settin
 // sealSettings encrypts the one secret that receivers give us before the store sees it.
 func (h *Hub) sealSettings(stream ID, s subscriptions.Settings) subscriptions.Settings {
 	if header := s.Delivery.AuthorizationHeader; header != "" {
-		s.Delivery.AuthorizationHeader = string(h.keys.sealed([]byte(header), "stream:"+stream.String()))
+		sealed := h.keys.sealed([]byte(header), "stream:"+stream.String())
+		s.Delivery.AuthorizationHeader = base64.RawStdEncoding.EncodeToString(sealed) // settings are kept as JSON text
 	}
 	return s
 }
@@ -64,7 +66,11 @@ func (h *Hub) authorization(s *Stream) (string, error) {
 	if sealed == "" {
 		return "", nil
 	}
-	header, err := h.keys.unsealed([]byte(sealed), "stream:"+s.ID.String())
+	raw, err := base64.RawStdEncoding.DecodeString(sealed)
+	if err != nil {
+		return "", fmt.Errorf("open authorization header: %w", err)
+	}
+	header, err := h.keys.unsealed(raw, "stream:"+s.ID.String())
 	if err != nil {
 		return "", fmt.Errorf("open authorization header: %w", err)
 	}

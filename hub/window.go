@@ -227,7 +227,7 @@ func Judge(d Delivery, a Attempt, row *FeedRow, p Party, now int64) Verdict {
 		return WithdrawIt
 	case p.Removed != 0:
 		return WithdrawIt
-	case a.Dead == "" && d.Sent == (len(a.Tokens) > 0):
+	case d.Sent == (len(a.Tokens) > 0):
 		// Made by another node meanwhile (its bytes stay), or un-made since this node read them.
 		return Wait
 	case d.Entry.IsZero():

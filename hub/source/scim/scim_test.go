@@ -291,6 +291,27 @@ func TestVersions(t *testing.T) {
 	s.want(204, "DELETE", path, "", "If-Match", s.send("GET", path, "").header.Get("ETag"))
 }
 
+// SM-72: of several writers who saw the same version one gets through, however close they are.
+func TestVersionRace(t *testing.T) {
+	s := serve(t)
+	made := s.want(201, "POST", "/Users", ada)
+	path, tag := "/Users/"+made.body["id"].(string), made.header.Get("ETag")
+	status := make(chan int)
+	const writers = 12
+	for i := range writers {
+		go func() {
+			status <- s.send("PATCH", path, op(fmt.Sprintf(`{"op":"replace","path":"title","value":"title %d"}`, i)), "If-Match", tag).status
+		}()
+	}
+	count := map[int]int{}
+	for range writers {
+		count[<-status]++
+	}
+	if count[200] != 1 || count[412] != writers-1 {
+		t.Errorf("answers: %v", count)
+	}
+}
+
 // SM-73: a person's groups are part of the resource, and so of its version.
 func TestGroups(t *testing.T) {
 	s := serve(t)
@@ -313,6 +334,9 @@ func TestGroups(t *testing.T) {
 	}
 	if a := s.want(200, "PATCH", path+"?attributes=members", op(`{"op":"add","path":"members","value":[{"value":"`+id+`"}]}`)); a.body["members"] == nil || a.body["displayName"] != nil {
 		t.Errorf("SM-44: attributes were asked for: %v", a.body)
+	}
+	if a := s.want(200, "GET", `/Users?filter=groups.value%20eq%20%22`+group.body["id"].(string)+`%22`, ""); a.body["totalResults"] != json.Number("1") {
+		t.Errorf("filter by group: %v", a.body)
 	}
 	if a := s.want(200, "GET", `/Groups?filter=members.value%20eq%20%22`+id+`%22`, ""); a.body["totalResults"] != json.Number("1") {
 		t.Errorf("filter by member: %v", a.body)
