@@ -4,78 +4,74 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"tidings/hub"
 )
 
-// A body that does not arrive ends the request at the deadline.
-func TestSlowBody(t *testing.T) {
+// slow is a server with all its bounds shortened, whose handler tells how reading the body ended, and then waits for
+// longer than any bound on requests.
+func slow(t *testing.T, limit time.Duration) (*httptest.Server, <-chan error) {
 	read := make(chan error, 1)
-	server := httptest.NewServer(deadlines(50*time.Millisecond, time.Minute)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
 		read <- err
-	})))
-	defer server.Close()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-read:
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("the body ended with %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("the hub still waits for the body")
-	}
-}
-
-// A long poll outlives the deadline of its body, whether or not its length was told.
-func TestLongPollOutlivesBodyDeadline(t *testing.T) {
-	const limit = 30 * time.Millisecond
-	server := httptest.NewServer(deadlines(limit, time.Minute)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.ReadAll(r.Body)
 		select {
 		case <-r.Context().Done():
-			err = r.Context().Err()
+			w.WriteHeader(http.StatusTeapot)
 		case <-time.After(5 * limit):
 		}
+	}), slog.New(slog.DiscardHandler))
+	c := server.Config
+	if c.ReadHeaderTimeout <= 0 || c.ReadTimeout <= 0 || c.WriteTimeout < 2*time.Minute || c.IdleTimeout <= 0 {
+		t.Error("a bound is missing, or shorter than a long poll")
+	}
+	c.ReadHeaderTimeout, c.ReadTimeout = limit, limit
+	server.Start()
+	t.Cleanup(server.Close)
+	return server, read
+}
+
+// A request that does not arrive ends at its bound; a long poll outlives it, whether or not the body's length was told.
+func TestSlowRequests(t *testing.T) {
+	server, read := slow(t, 250*time.Millisecond)
+	for _, half := range []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf", "POST / HTTP/1.1\r\nHost"} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
-			w.WriteHeader(http.StatusTeapot)
+			t.Fatal(err)
 		}
-	})))
-	defer server.Close()
-	for name, body := range map[string]io.Reader{"length": http.NoBody, "chunks": io.MultiReader(http.NoBody)} {
-		res, err := http.Post(server.URL, "application/json", io.MultiReader(body, &once{text: "{}"}))
+		if _, err := io.WriteString(conn, half); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Errorf("the server still waits for the rest of %q", half)
+		}
+		conn.Close()
+	}
+	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the body ended with %v", err)
+	}
+	for name, body := range map[string]io.Reader{"none": nil, "length": strings.NewReader("{}"), "chunks": io.MultiReader(strings.NewReader("{}"))} {
+		res, err := http.Post(server.URL, "application/json", body)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			t.Errorf("%s: the poll was cut", name)
+		if err := <-read; err != nil || res.StatusCode != http.StatusOK {
+			t.Errorf("%s: the poll was cut: %d %v", name, res.StatusCode, err)
 		}
 	}
-}
-
-type once struct{ text string }
-
-func (o *once) Read(p []byte) (int, error) {
-	n := copy(p, o.text)
-	o.text = o.text[n:]
-	if n == 0 {
-		return 0, io.EOF
-	}
-	return n, nil
 }
 
 // A failing store is no wrong token: the caller is not told to throw its token away.

@@ -52,7 +52,7 @@ func New(c Config, faces ...[]Route) (http.Handler, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	mux := chi.NewRouter()
-	mux.Use(observe(c.Log, counted), headers(issuer.Scheme == "https"), deadlines(bodyTime, answerTime), authenticate(c.Auth), middleware.GetHead)
+	mux.Use(observe(c.Log, counted), headers(issuer.Scheme == "https"), authenticate(c.Auth), middleware.GetHead)
 	mux.NotFound(Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrNotFound }).ServeHTTP)
 	mux.MethodNotAllowed(notAllowed)
 	health := []Route{

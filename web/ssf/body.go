@@ -17,7 +17,7 @@ func readCreate(body web.Members) (s subscriptions.Settings, err error) {
 		return s, err
 	}
 	s.Delivery, _, err = readDelivery(body)
-	if err == nil && s.Delivery.Method != events.MethodPush {
+	if s.Delivery.Method == events.MethodPoll || s.Delivery.Method == events.MethodWebsocket {
 		s.Delivery.EndpointURL = "" // ours to make
 	}
 	return s, err
