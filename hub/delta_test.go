@@ -208,3 +208,61 @@ func TestWideLine(t *testing.T) {
 		}
 	})
 }
+
+// Grants that are given while changes are being committed see them or their result: a reader that follows ends with
+// what the directory holds (invariant 6).
+func TestGrantGivenBesideAChange(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		people := make([]*hub.Entry, 10)
+		for i := range people {
+			people[i] = w.person(fmt.Sprintf("person%d", i), nil)
+		}
+		cursor := w.now(p)
+		failed := make(chan error, 2*len(people))
+		for _, e := range people {
+			go func() {
+				var err error
+				for i := range 10 {
+					body := fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","path":"title","value":"%d"}]}`, i)
+					var results []hub.Result
+					if results, err = w.h.Ingest(w.ctx(), hub.Report{Entry: e.ID, Patch: []byte(body)}); err == nil {
+						err = results[0].Err
+					}
+				}
+				failed <- err
+			}()
+			go func() {
+				_, err := w.h.Grant(w.ctx(), "test", hub.GrantRequest{Entry: e.ID, Party: p.ID, Attributes: []string{"title"}})
+				failed <- err
+			}()
+		}
+		holds := map[string]any{}
+		read := func() {
+			page := w.delta(p, cursor, 3)
+			for _, it := range page.Changes {
+				holds[it.ID] = must(w.h.Subject(w.ctx(), p.caller, it.ID))(t).Resource["title"]
+			}
+			cursor = page.Cursor
+		}
+		for left := cap(failed); left > 0; {
+			select {
+			case err := <-failed:
+				if err != nil {
+					t.Fatal(err)
+				}
+				left--
+			default:
+				read()
+			}
+		}
+		for range len(people) {
+			read()
+		}
+		for _, e := range people {
+			if got := holds[w.subjectID(p, e)]; got != "9" {
+				t.Errorf("the reader holds %v, the directory 9", got)
+			}
+		}
+	})
+}

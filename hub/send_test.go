@@ -100,6 +100,49 @@ func TestAwayReceiverGetsNoFlood(t *testing.T) {
 	})
 }
 
+// A stream is a reader with two positions too: an entry that changes again while a full window ends before it is told
+// with both changes.
+func TestStreamReadsBetweenTwoChanges(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "title", "displayName")
+		people := make([]*hub.Entry, hub.Window)
+		for i := range people {
+			people[i] = w.person(fmt.Sprintf("person%d", i), nil)
+			w.grant(p, people[i], "title")
+		}
+		s := w.stream(p)
+		w.patch(anna, replace("displayName", "Anna"))
+		for _, e := range people {
+			w.patch(e, replace("title", "Clerk"))
+		}
+		w.patch(anna, replace("title", "Manager")) // now she stands last, behind a full window
+		told := map[string]bool{}
+		for {
+			out := w.next(s, p)
+			if len(out) == 0 {
+				break
+			}
+			if len(told) == 0 {
+				w.patch(people[0], replace("title", "Cook")) // the end of the feed moves on
+			}
+			for _, o := range out {
+				names, _ := o.Payload["attributes"].([]any)
+				for _, n := range names {
+					told[o.SubID.Member("uri")+fmt.Sprint(n)] = true
+				}
+			}
+			w.settle(s, subscriptions.Done, 0, out...)
+		}
+		for _, n := range []string{"displayName", "title"} {
+			if !told["/Users/"+w.subjectID(p, anna)+n] {
+				t.Errorf("%s was not told", n)
+			}
+		}
+	})
+}
+
 // A change of two attributes of which one was granted names that one, and no value (MP-02).
 func TestOnlyGrantedNamesAreTold(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
