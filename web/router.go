@@ -25,7 +25,7 @@ type Config struct {
 	Log    *slog.Logger
 	// Metrics are shown at /metrics; the frame adds its own.
 	Metrics *prometheus.Registry
-	// Ready says whether the hub can serve; nil if it can.
+	// Ready is asked at /readyz whether the hub can serve; an error says that it cannot.
 	Ready func(context.Context) error
 	Auth  Authenticator
 }
