@@ -107,10 +107,7 @@ func (s *Site) keep(ctx context.Context, t events.Token) error {
 	s.cache.Tell(t)
 	if t.Event == events.FeedChanged {
 		s.stale.Store(true)
-		select {
-		case s.anew <- struct{}{}:
-		default: // Run has not seen the last one yet
-		}
+		s.wake()
 	}
 	l := letter{At: time.Now(), Type: short(t.Event), Names: names(t), JTI: t.JTI}
 	l.KeyID, _ = ctx.Value(keyID{}).(string)

@@ -57,7 +57,7 @@ type Site struct {
 	// inbox takes pushes; nil while there is no stream.
 	inbox  atomic.Pointer[receiver.Handler]
 	stream string
-	// anew wakes Run when the hub says that a snapshot is due.
+	// anew wakes Run; stale says that a snapshot is due.
 	anew  chan struct{}
 	stale atomic.Bool
 	// state is what the hub was asked to bring back in a verification event.
@@ -112,6 +112,14 @@ func (s *Site) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
+	}
+}
+
+// wake makes Run look now.
+func (s *Site) wake() {
+	select {
+	case s.anew <- struct{}{}:
+	default: // it has not seen the last time yet
 	}
 }
 
