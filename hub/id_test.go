@@ -58,7 +58,7 @@ func TestIDInJSON(t *testing.T) {
 }
 
 func TestTagsDiffer(t *testing.T) {
-	if NewTag() == NewTag() {
+	if a, b := NewTag(), NewTag(); a == b {
 		t.Error("two lines have one tag")
 	}
 }

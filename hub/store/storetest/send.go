@@ -150,8 +150,23 @@ var sendTests = map[string]func(f *fixture){
 		f.send(s)
 	},
 
+	"a change between saying nothing and withdrawing": func(f *fixture) { // I3
+		for _, dead := range []string{"", "cannot be made"} {
+			p, e, _, s := f.changed()
+			a := f.attempt(f.one(s))
+			a.Tokens, a.Withdraw, a.Dead = nil, dead == "", dead
+			f.update(e, "nickName")
+			f.issue(s)
+			f.begin(a)
+			f.equal("names", f.one(s).Delivery.Names, []string{"nickName", "title"})
+			if letters, err := f.store.DeadLetters(f.ctx, p.ID, 10); err != nil || len(letters) != 0 {
+				f.Errorf("%+v, %v", letters, err)
+			}
+		}
+	},
+
 	"revoked before it begins": func(f *fixture) { // I4, I5
-		p, e, g, s := f.changed()
+		_, e, g, s := f.changed()
 		a := f.attempt(f.one(s))
 		f.revoke(g)
 		if len(f.sendable(s)) != 0 {
@@ -171,7 +186,6 @@ var sendTests = map[string]func(f *fixture){
 		if len(f.sendable(s)) != 0 {
 			f.Error("something follows the removal")
 		}
-		_ = p
 	},
 
 	"revoked while it is under way": func(f *fixture) { // I5: the attempt ends, then the removal goes
@@ -320,7 +334,6 @@ var sendTests = map[string]func(f *fixture){
 
 	"widened after it was sent": func(f *fixture) { // I7: not narrowed, so the bytes stay
 		_, _, g, s := f.changed()
-		sending := f.one(s)
 		jti := f.send(s)
 		f.settle(s, subscriptions.Retry, f.now, jti)
 		read := f.one(s)
@@ -331,7 +344,6 @@ var sendTests = map[string]func(f *fixture){
 		if len(again) != 1 || len(again[0].Delivery.Tokens) != 1 || again[0].Delivery.Tokens[0].JTI != jti {
 			f.Errorf("%+v", again)
 		}
-		_ = sending
 	},
 
 	"revocations and attempts race": func(f *fixture) { // I4: whoever is first
