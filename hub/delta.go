@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"tidings/consent"
 	"tidings/events"
+	"tidings/hub/schema"
 )
 
 // Bounds of one delta page. A page looks at no more than lookRatio times its limit and may be empty with more to come,
@@ -166,7 +168,13 @@ func ruled(row FeedRow, p Party, policy consent.Policy) (consent.Row, bool) {
 	}
 	r := consent.Row{Gone: e.Deleted != 0, Active: e.Active, Entry: e.Marks, Grant: Marks(nil)}
 	if p.Agreement {
-		r.Terms = consent.Terms{Attributes: p.Bounds.Attributes, Purposes: consent.Transfer | consent.Notify}
+		// An agreement over several types names the attributes of all of them; to tell a group's "userName" would make
+		// one up.
+		names := slices.DeleteFunc(slices.Clone(p.Bounds.Attributes), func(n string) bool {
+			_, err := schema.ParseName(e.Type, n)
+			return err != nil
+		})
+		r.Terms = consent.Terms{Attributes: names, Purposes: consent.Transfer | consent.Notify}
 		r.Given, r.Ended = e.Created, e.Deleted
 	} else {
 		g := row.Grant
