@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -84,7 +85,8 @@ func (p *Poll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	due := time.Now().Add(p.lease)
-	if err := p.answer(w, out, more); err != nil || ctx.Err() != nil {
+	// Whether the client has gone is asked before: one that hangs up once it has its answer did not go without it.
+	if ctx.Err() != nil || p.answer(w, out, more) != nil {
 		due = time.Now() // nobody has it (PB-21)
 	}
 	p.release(ctx, stream.ID, out, due)
@@ -247,6 +249,7 @@ func (p *Poll) answer(w http.ResponseWriter, out []hub.Outgoing, more bool) erro
 	_ = c.SetWriteDeadline(time.Now().Add(writeTime))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	if _, err := w.Write(body); err != nil {
 		return err
 	}
