@@ -156,20 +156,20 @@ func (s show) announce(ctx context.Context, h *hub.Hub, cast demo.Cast) error {
 	}
 	return s.rt.print(result, `Tidings demo. Everybody in it is invented; it is gone when you press Ctrl-C.
 
-  the hub, its log moving   %s
-  a person to change        %s
-  their card, which follows %s
-  all of %s %s
+  the hub, and its log as it moves  %s
+  a person to change                %s
+  their card, which follows         %s
+  the whole website                 %s
 
-Open the last two side by side, change the title and save. Then revoke the grant, and the card empties.
+Open the person and their card side by side, change the title and save: the card follows. Revoke, and it empties.
 
-Or try it as the programs do: what the website may know, a change by the directory, and what the website gets.
-
-  %s
+Or as the programs do it: what the website may know, a change by the directory, and what the website then gets.
 
   %s
 
   %s
 
-`, result.Hub, result.Person, result.Card, demo.SiteName, result.Website, result.Curl[0], result.Curl[1], result.Curl[2])
+  %s
+
+`, result.Hub, result.Person, result.Card, result.Website, result.Curl[0], result.Curl[1], result.Curl[2])
 }
