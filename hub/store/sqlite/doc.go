@@ -22,6 +22,6 @@
 //     was not answered. If we crash after it, all of it happened, and the source's repeat finds no difference.
 //  6. Watchers of this process are woken; other processes see PRAGMA data_version move.
 //
-// A file per noun or verb: open and driver (the file, its connections), commit, effects, references and flush (the
-// one door), entry, feed, grants, parties (state), stream, window and issue (what is on its way), scratch, trim, check.
+// A file per noun or verb: open, driver, conn, migrate (the file), commit, load, effects, references and flush (the
+// one door), entry, feed, grants, parties (state), stream, window, issue, send (the outbox), scratch, watch, trim, check.
 package sqlite
