@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,8 @@ type Store struct {
 	watchers         watchers
 	yielding         bool
 	patience         time.Duration // with another process's write
+	closing          sync.Once
+	closed           error
 }
 
 var _ hub.Store = (*Store)(nil)
@@ -91,6 +94,11 @@ func writable(path string) error {
 
 // Close waits for the write under way and closes the file. No other method may be called afterwards.
 func (s *Store) Close() error {
+	s.closing.Do(func() { s.closed = s.close() })
+	return s.closed
+}
+
+func (s *Store) close() error {
 	var errs []error
 	closing := []*conn{<-s.writer}
 	for range readers {
