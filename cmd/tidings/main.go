@@ -22,7 +22,7 @@ type program struct {
 	Config  configFile `help:"Read settings from this file: 'name = value' lines (TOML) with the names of flags. Unknown names are refused." placeholder:"FILE"`
 	Verbose bool       `help:"Log more."`
 
-	Demo   demoCommand   `cmd:"" help:"Show the whole thing on loopback, with sample people and a sample website."`
+	Demo   demoCommand   `cmd:"" help:"Show the whole thing on loopback, with sample people, a sample website and a temporary store of its own."`
 	Serve  serveCommand  `cmd:"" help:"Run the hub."`
 	Import importCommand `cmd:"" help:"Read people and groups from an LDIF file; only real differences become changes."`
 	Party  struct {
