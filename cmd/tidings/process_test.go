@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -81,41 +81,43 @@ func (s site) try(args ...string) (out, stderr string, code int) {
 type served struct {
 	cmd *exec.Cmd
 	url string
+	log *lockedBuffer
 }
 
-// serve starts the hub on an address and waits until it is ready.
+// serve starts the hub on an address, of its own choice if the port is 0, and waits until it is ready.
 func (s site) serve(address string, args ...string) *served {
 	s.t.Helper()
-	cmd := newProcess(context.Background(), append(append([]string{"serve", "--listen", address, "--allow-insecure-receivers"}, s.flags...), args...)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	p := &served{cmd: cmd, url: "http://" + address}
-	s.t.Cleanup(p.kill)
-	log := make(chan string, 1)
-	go func() {
-		var all strings.Builder
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			all.WriteString(lines.Text() + "\n")
-		}
-		log <- all.String()
-	}()
+	p := s.start(append([]string{"--listen", address, "--allow-insecure-receivers"}, args...)...)
 	if !eventually(20*time.Second, func() bool {
-		resp, err := http.Get(p.url + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		_, issuer, _ := strings.Cut(p.log.String(), " issuer=")
+		p.url, _, _ = strings.Cut(issuer, "\n")
+		status, _ := call("GET", p.url+"/readyz", "", nil, nil)
+		return status == http.StatusOK
 	}) {
 		p.kill()
-		s.t.Fatalf("the hub did not get ready:\n%s", <-log)
+		s.t.Fatalf("the hub did not get ready:\n%s", p.log)
 	}
 	return p
+}
+
+// start starts the hub and waits for nothing.
+func (s site) start(args ...string) *served {
+	s.t.Helper()
+	p := &served{cmd: newProcess(context.Background(), append(append([]string{"serve"}, s.flags...), args...)...), log: &lockedBuffer{}}
+	p.cmd.Stderr = p.log
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(p.kill)
+	return p
+}
+
+// stop ends the process as an operator does, and expects it to end well.
+func (p *served) stop(t testing.TB) {
+	t.Helper()
+	if err := errors.Join(p.cmd.Process.Signal(os.Interrupt), p.cmd.Wait()); err != nil {
+		t.Errorf("the hub stopped with %v:\n%s", err, p.log)
+	}
 }
 
 // kill ends the process as a power cut would.
