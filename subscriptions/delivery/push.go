@@ -79,8 +79,7 @@ func (p *Pusher) margin() time.Duration { return p.answerTime / 6 }
 
 // Run sends until ctx ends. Requests that are under way then are broken off and stay owed.
 func (p *Pusher) Run(ctx context.Context) error {
-	defer p.client.CloseIdleConnections()
-	defer p.out.Wait()
+	defer p.retreat(context.WithoutCancel(ctx))
 	var lease leased
 	lease.renew(ctx)
 	defer lease.release()
@@ -105,6 +104,17 @@ func (p *Pusher) Run(ctx context.Context) error {
 		p.rest(ctx, wake, began, next, err != nil)
 	}
 	return nil
+}
+
+// retreat ends with nothing under way, and with leases that another node need not wait for.
+func (p *Pusher) retreat(ctx context.Context) {
+	p.out.Wait()
+	p.client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, leaseTime)
+	defer cancel()
+	if _, _, err := p.engine.PushWork(ctx, p.node, 0); err != nil {
+		p.log.Warn("leases are kept until they end", "error", err)
+	}
 }
 
 // leased is the life of requests under the leases that this node holds. When they could not be renewed, another node may

@@ -67,7 +67,8 @@ func failure(err error) string {
 		return "blocked"
 	case errors.As(err, &name):
 		return "dns"
-	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &certificate), errors.As(err, &authority):
+	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &certificate), errors.As(err, &authority),
+		errors.Is(err, http.ErrSchemeMismatch):
 		return "tls"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
