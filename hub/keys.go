@@ -3,7 +3,6 @@ package hub
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -152,7 +151,7 @@ func (k *Keys) signer(ctx context.Context, alg events.Algorithm) (*events.Signer
 	if err != nil {
 		return nil, fmt.Errorf("read signing key: %w", err)
 	}
-	kid, err := events.KeyID(key.Public().(crypto.PublicKey))
+	kid, err := events.KeyID(key.Public())
 	if err != nil {
 		return nil, err
 	}

@@ -107,9 +107,10 @@ func (h *Hub) trim(ctx context.Context) error {
 		failed = errors.Join(failed, err)
 		return len(lines) == 0 || lines[0].Time > before
 	})
-	if failed != nil || old == 0 {
+	if failed != nil {
 		return failed
 	}
+	// Also when nothing new has aged: an earlier trimming may have been cut off.
 	for more := true; more; {
 		if more, err = h.store.Trim(ctx, head.Oldest+int64(old), MaxMoves); err != nil {
 			return err

@@ -319,7 +319,8 @@ type Outcome struct {
 	JTI  string
 	Next subscriptions.Next // Done, Retry at Due, or Dead
 	Due  int64
-	// Reason is the receiver's error code or the kind of failure; never a body.
+	// Reason is the receiver's error code or the kind of failure, never a body; empty where nothing failed (what a poll
+	// handed out comes due again unless it is acknowledged).
 	Reason string
 }
 

@@ -340,7 +340,9 @@ func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 		e.window.apply(hub.Kept{Drop: []hub.ID{d.ID}})
 	default:
 		e.window.apply(hub.Released(d, beside, o.Due))
-		s.Failures, s.Problem = s.Failures+1, o.Reason
+		if o.Reason != "" {
+			s.Failures, s.Problem = s.Failures+1, o.Reason
+		}
 	}
 }
 

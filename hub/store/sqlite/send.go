@@ -143,7 +143,9 @@ func (c *conn) settle(st *hub.Stream, now int64, o hub.Outcome) error {
 		st.Failures, st.Problem = 0, ""
 		return c.keep(hub.Settled(d, unsettled, o.JTI))
 	case subscriptions.Retry, subscriptions.Hold:
-		st.Failures, st.Problem = st.Failures+1, o.Reason
+		if o.Reason != "" {
+			st.Failures, st.Problem = st.Failures+1, o.Reason
+		}
 	}
 	return c.keep(hub.Released(d, unsettled, o.Due))
 }
