@@ -63,9 +63,9 @@ func BenchmarkPush(b *testing.B) {
 				payload = must(base64.RawURLEncoding.DecodeString(strings.Split(sink.last(), ".")[1]))(b)
 			}
 			sink.expect(people)
-			timed(&bare, func() { signAndPost(b, sink.URL, key, payload, people, none{}) })
+			timed(&bare, func() { signAndPost(b, sink.URL, key, payload, people, none{}); sink.wait(b) })
 			sink.expect(people)
-			timed(&durable, func() { signAndPost(b, sink.URL, key, payload, people, db) })
+			timed(&durable, func() { signAndPost(b, sink.URL, key, payload, people, db); sink.wait(b) })
 			b.StartTimer()
 		}
 		n := float64(b.N * people)
