@@ -28,6 +28,11 @@ type house struct {
 }
 
 func newHouse(t testing.TB) *house {
+	h, _ := newStoredHouse(t)
+	return h
+}
+
+func newStoredHouse(t testing.TB) (*house, hub.Store) {
 	ctx, cancel := context.WithCancel(context.Background())
 	store, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "hub.db"))
 	if err != nil {
@@ -47,7 +52,7 @@ func newHouse(t testing.TB) *house {
 		}
 		store.Close()
 	})
-	return &house{t, ctx, h}
+	return &house{t, ctx, h}, store
 }
 
 func must[T any](v T, err error) func(testing.TB) T {

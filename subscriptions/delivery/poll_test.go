@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,21 +20,25 @@ import (
 // pollHouse is a hub with a polling party that was granted a person.
 type pollHouse struct {
 	*house
-	p      testParty
-	e      *hub.Entry
-	g      *hub.Grant
-	stream *hub.Stream
-	poll   *Poll
-	url    string
+	store   hub.Store
+	settled *counted
+	p       testParty
+	e       *hub.Entry
+	g       *hub.Grant
+	stream  *hub.Stream
+	poll    *Poll
+	url     string
 }
 
 func newPollHouse(t testing.TB, change ...func(*Poll)) *pollHouse {
-	h := &pollHouse{house: newHouse(t)}
+	h := &pollHouse{}
+	h.house, h.store = newStoredHouse(t)
 	h.p = h.party()
 	h.e = h.person("ann", "Engineer")
 	h.g = h.grant(h.p, h.e)
 	h.stream = h.house.stream(h.p, subscriptions.Delivery{Method: events.MethodPoll})
-	h.poll = NewPoll(h.Hub, quiet())
+	h.settled = &counted{PollEngine: h.Hub}
+	h.poll = NewPoll(h.settled, quiet())
 	h.poll.wait = 300 * time.Millisecond
 	for _, f := range change {
 		f(h.poll)
@@ -115,6 +120,34 @@ func only(t testing.TB, a events.PollResponse) set {
 	return set{}
 }
 
+// counted is an engine that counts what was settled.
+type counted struct {
+	PollEngine
+	settled atomic.Int32
+}
+
+func (c *counted) Settle(ctx context.Context, stream hub.ID, outcomes []hub.Outcome) error {
+	defer c.settled.Add(1)
+	return c.PollEngine.Settle(ctx, stream, outcomes)
+}
+
+// handOut asks for the one token there is, and returns when its lease has begun, which is after the answer. The lease
+// is then ended, as time would.
+func (h *pollHouse) handOut(body string) set {
+	h.t.Helper()
+	before := h.settled.settled.Load()
+	s := only(h.t, h.ask("%s", body))
+	eventually(h.t, "the lease begins", func() bool { return h.settled.settled.Load() > before })
+	return s
+}
+
+func (h *pollHouse) endLease(s set) {
+	h.t.Helper()
+	if err := h.Settle(h.ctx, h.stream.ID, []hub.Outcome{{JTI: s.JTI, Next: subscriptions.Retry}}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 const atOnce = `{"returnImmediately":true}`
 
 // TestPoll: PO-01 to PO-05, PS-01 to PS-03, PB-05 to PB-08, PB-12, PB-20: handed out, leased, handed out again with the
@@ -125,22 +158,21 @@ func TestPoll(t *testing.T) {
 		t.Errorf("nothing happened: %+v", a)
 	}
 	h.person("ann", "Chief")
-	first := only(t, h.ask(atOnce))
+	first := h.handOut(atOnce)
 	if first.Subject != h.subject(h.p, h.e) {
 		t.Errorf("subject %q", first.Subject)
 	}
 	if a := h.ask(atOnce); len(a.Sets) != 0 {
 		t.Error("handed out twice at a time")
 	}
-	if err := h.Settle(h.ctx, h.stream.ID, []hub.Outcome{{JTI: first.JTI, Next: subscriptions.Retry}}); err != nil { // the lease ends
-		t.Fatal(err)
-	}
-	again := only(t, h.ask(`{"maxEvents":5}`))
+	h.endLease(first)
+	again := h.handOut(`{"maxEvents":5}`)
 	if again.compact != first.compact {
 		t.Error("the repeat is another token")
 	}
-	// Unknown ids are passed over; the acknowledgement is applied before the next sets are chosen.
-	if a := h.ask(`{"ack":[%q,"unknown"],"returnImmediately":true}`, first.JTI); len(a.Sets) != 0 {
+	// Unknown ids are passed over. The acknowledgement is applied before the next sets are chosen.
+	h.endLease(first)
+	if a := h.ask(`{"ack":["unknown",%q],"returnImmediately":true}`, first.JTI); len(a.Sets) != 0 {
 		t.Error("acknowledged and told again")
 	}
 	if a := h.ask(`{"ack":[%q],"maxEvents":0,"returnImmediately":true}`, first.JTI); len(a.Sets) != 0 {
@@ -241,6 +273,9 @@ func TestSetErrs(t *testing.T) {
 	if a := h.ask(`{"ack":[%q],"setErrs":{%q:{"err":"invalid_request","description":"no"}},"returnImmediately":true}`, jti, jti); len(a.Sets) != 0 {
 		t.Error("told again")
 	}
+	if dead := must(h.store.DeadLetters(h.ctx, h.p.ID, 10))(t); len(dead) != 1 || dead[0].Reason != "invalid_request" {
+		t.Errorf("dead letters: %+v", dead)
+	}
 	h.poll.wait = 200 * time.Millisecond
 	if a := h.ask(`{}`); len(a.Sets) != 0 {
 		t.Error("told again later")
@@ -293,7 +328,9 @@ func TestPollRefusals(t *testing.T) {
 	push := h.house.stream(h.p, subscriptions.Delivery{Method: events.MethodPush, EndpointURL: "https://hook.example.org/"}).ID.String()
 	own := h.stream.ID.String()
 	operator := &hub.Caller{Role: hub.RoleOperator}
-	jti := func() string { h.person("ann", "Chief"); return only(t, h.ask(atOnce)).JTI }()
+	h.person("ann", "Chief")
+	handed := h.handOut(atOnce)
+	jti := handed.JTI
 	for name, c := range map[string]struct {
 		caller             *hub.Caller
 		stream, kind, body string
@@ -337,9 +374,7 @@ func TestPollRefusals(t *testing.T) {
 	if out, _, err := h.Next(h.ctx, h.stream.ID, "test", time.Second, 10); err != nil || len(out) > 0 {
 		t.Fatal(out, err) // leased still
 	}
-	if err := h.Settle(h.ctx, h.stream.ID, []hub.Outcome{{JTI: jti, Next: subscriptions.Retry}}); err != nil {
-		t.Fatal(err)
-	}
+	h.endLease(handed)
 	if s := only(t, h.ask(atOnce)); s.JTI != jti {
 		t.Error("a foreign acknowledgement settled it")
 	}
