@@ -47,7 +47,8 @@ func (s *Store) Entries(ctx context.Context, source string, keys []string) ([]*h
 	}
 	err := s.query(ctx, func(r *row) { list[r.int()-1] = readWholeEntry(r) },
 		`SELECT w.n, `+columnsOf("e", entryColumns)+`, e.doc FROM unnest($2::bytea[]) WITH ORDINALITY AS w(key, n)
-		JOIN entry_key k ON k.source = $1 AND k.key = w.key JOIN entry e ON e.id = k.entry`, plain(source), wanted)
+		CROSS JOIN LATERAL (SELECT entry FROM entry_key WHERE source = $1 AND key = w.key LIMIT 1) AS k
+		CROSS JOIN LATERAL (SELECT * FROM entry WHERE id = k.entry LIMIT 1) AS e`, plain(source), wanted)
 	return list, fail("read entries", err)
 }
 

@@ -46,8 +46,9 @@ var (
 		ORDER BY e.position LIMIT $3`
 
 	toldByGrant = `SELECT g.tag, ` + grantColumns + `, ` + columnsOf("e", entryColumns) + `, CASE WHEN $3 THEN e.doc END
-		FROM unnest($2::bytea[]) AS w(entry) JOIN grants g ON g.entry = w.entry AND g.party = $1
-		JOIN entry e ON e.id = g.entry
+		FROM unnest($2::bytea[]) AS w(entry)
+		CROSS JOIN LATERAL (SELECT * FROM grants WHERE entry = w.entry AND party = $1 LIMIT 1) AS g
+		CROSS JOIN LATERAL (SELECT * FROM entry WHERE id = w.entry LIMIT 1) AS e
 		WHERE NOT (SELECT agreement FROM party WHERE id = $1)`
 
 	toldByEntry = `SELECT e.tag, ` + columnsOf("e", entryColumns) + `, CASE WHEN $3 THEN e.doc END

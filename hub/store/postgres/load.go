@@ -250,16 +250,16 @@ func (c *commit) queueEntries(b *pgx.Batch, ids []hub.ID) {
 // queueUnique reads who bears the user names and keys of the batch, and the keys that the written entries have.
 func (c *commit) queueUnique(b *pgx.Batch, n *needs) {
 	if len(n.names) > 0 {
-		b.Queue(`SELECT type, user_name, id FROM unnest($1::text[], $2::bytea[]) AS w(type, user_name)
-			JOIN entry USING (type, user_name)`, n.kinds, n.names).
+		b.Queue(`SELECT e.type, e.user_name, e.id FROM unnest($1::text[], $2::bytea[]) AS w(type, user_name)
+			CROSS JOIN LATERAL (SELECT * FROM entry WHERE type = w.type AND user_name = w.user_name LIMIT 1) AS e`, n.kinds, n.names).
 			Query(into(func(r *row) {
 				c.names[userName{r.text(), r.text()}] = r.id()
 			}))
 	}
 	if len(n.keys) > 0 {
 		sources, keys := unzip(keysOf(n.keys))
-		b.Queue(`SELECT source, key, entry FROM unnest($1::text[], $2::bytea[]) AS w(source, key)
-			JOIN entry_key USING (source, key)`, sources, keys).
+		b.Queue(`SELECT k.source, k.key, k.entry FROM unnest($1::text[], $2::bytea[]) AS w(source, key)
+			CROSS JOIN LATERAL (SELECT * FROM entry_key WHERE source = w.source AND key = w.key LIMIT 1) AS k`, sources, keys).
 			Query(into(func(r *row) { c.keys[sourceKey{r.text(), r.text()}] = r.id() }))
 	}
 	if len(n.updated) > 0 {
@@ -282,7 +282,7 @@ func (c *commit) queuePairs(b *pgx.Batch, pairs []hub.Grant) {
 		entries[i], parties[i] = pairs[i].Entry[:], pairs[i].Party[:]
 	}
 	b.Queue(`SELECT `+grantColumns+`, g.tag FROM unnest($1::bytea[], $2::bytea[]) AS w(entry, party)
-		JOIN grants g USING (entry, party)`, entries, parties).Query(into(func(r *row) { c.keep(readGrantState(r)) }))
+		CROSS JOIN LATERAL (SELECT * FROM grants WHERE entry = w.entry AND party = w.party LIMIT 1) AS g`, entries, parties).Query(into(func(r *row) { c.keep(readGrantState(r)) }))
 }
 
 // queueGrants reads per entry the live grants that its lines may concern: one more than may be moved shows that there

@@ -64,6 +64,10 @@ func Open(ctx context.Context, url string) (*Store, error) {
 }
 
 // wholeTable are the ways to read a table that the hot paths do without.
+//
+// They are not the only ones: of an index over (source, key), a plan made while the table was empty reads all keys of the
+// source for each that it is asked for, since that seemed to cost the same. Where a list is joined by part of a key and a
+// constant, a LATERAL … LIMIT 1 says that each finds one row.
 var wholeTable = []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"}
 
 // Close ends the watches and waits until every connection is given back.
