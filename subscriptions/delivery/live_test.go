@@ -264,7 +264,7 @@ func TestOrigins(t *testing.T) {
 }
 
 func FuzzOrigin(f *testing.F) {
-	for _, s := range []string{"https://a.example", "null", "http://[::1", "http://a:99999", "https://a\x00b", "http://LOCALHOST."} {
+	for _, s := range []string{"https://a.example", "null", "http://[::1", "http://a:99999", "https://a\x00b", "http://LOCALHOST.", "http://."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

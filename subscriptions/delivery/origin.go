@@ -40,7 +40,7 @@ func canonicalOrigin(text string) string {
 	if p := u.Port(); p != "" {
 		port = p
 	}
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 func onLoopback(origin string) bool {
