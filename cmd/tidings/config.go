@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -44,7 +46,7 @@ func (c configFile) BeforeResolve(k *kong.Kong, ctx *kong.Context, trace *kong.P
 	}
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
 		v, ok := settings[f.Name]
-		if !ok {
+		if !ok || inEnvironment(f) {
 			return nil, nil
 		}
 		if list, ok := v.([]any); ok {
@@ -57,4 +59,9 @@ func (c configFile) BeforeResolve(k *kong.Kong, ctx *kong.Context, trace *kong.P
 		return fmt.Sprint(v), nil
 	}))
 	return nil
+}
+
+// inEnvironment: kong lets a resolver win over the environment; here the file, which stays, yields to it.
+func inEnvironment(f *kong.Flag) bool {
+	return slices.ContainsFunc(f.Envs, func(name string) bool { _, set := os.LookupEnv(name); return set })
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -37,12 +38,18 @@ func (c *grantAdd) Run(rt *runtime) error {
 	}
 	defer done()
 	p, err := h.Party(rt.ctx, party)
-	if err != nil {
+	switch {
+	case errors.Is(err, hub.ErrNotFound), err == nil && p.Removed != 0:
 		return errors.New("grant: there is no such party; 'tidings party list' shows them")
+	case err != nil:
+		return fmt.Errorf("grant: %w", err)
 	}
 	e, err := h.EntryByUserName(rt.ctx, c.User)
-	if err != nil {
+	switch {
+	case errors.Is(err, hub.ErrNotFound):
 		return errors.New("grant: there is nobody of that userName")
+	case err != nil:
+		return fmt.Errorf("grant: %w", err)
 	}
 	g, err := h.Grant(rt.ctx, actor, hub.GrantRequest{Entry: e.ID, Party: party, Attributes: c.Attributes, Purposes: purposes, Until: until})
 	if err != nil {

@@ -40,6 +40,9 @@ func (c *importCommand) Run(rt *runtime) error {
 		// Wide lines that the import began are finished here, so that it is done when it says so.
 		err = h.FinishEchoes(rt.ctx)
 	}
+	if err == nil && len(sum.Refused) > 0 {
+		err = fmt.Errorf("import: %d of %d records were refused; the rest is in", len(sum.Refused), sum.Read)
+	}
 	return errors.Join(rt.summary(sum), err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,5 +94,11 @@ func explain(err error) string {
 	case errors.As(err, &op) && errors.Is(err, syscall.EADDRINUSE):
 		return "cannot listen on " + op.Addr.String() + ": another program does"
 	}
-	return strings.ReplaceAll(err.Error(), "\n", "; ")
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) { // one cause for each of a host's addresses
+			lines = append(lines, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(lines, "; "), ":; ", ": ")
 }

@@ -73,6 +73,9 @@ func (rt *runtime) openStore(how opening) (hub.Store, error) {
 
 // openHub opens the store with its key file, and the engine on it; the caller calls closeHub.
 func (rt *runtime) openHub(how opening, conf hub.Config) (*hub.Hub, func() error, error) {
+	if rt.KeyFile == "" && rt.Store.path() == "" && rt.Store.Validate() == nil {
+		return nil, nil, misused("a PostgreSQL store needs --key-file") // before a table is made
+	}
 	s, err := rt.openStore(how)
 	if err != nil {
 		return nil, nil, err
@@ -93,9 +96,6 @@ func (rt *runtime) openHub(how opening, conf hub.Config) (*hub.Hub, func() error
 func (rt *runtime) keyFile(ctx context.Context, s hub.Store) ([]byte, error) {
 	path := rt.KeyFile
 	if path == "" {
-		if rt.Store.path() == "" {
-			return nil, misused("a PostgreSQL store needs --key-file")
-		}
 		path = rt.Store.path() + ".key"
 	}
 	text, err := os.ReadFile(path)
