@@ -149,7 +149,10 @@ func (h *Hub) RemoveParty(ctx context.Context, actor string, id ID) error {
 }
 
 // Parties lists the living parties.
-func (h *Hub) Parties(ctx context.Context) ([]Party, error) { return h.store.Parties(ctx) }
+func (h *Hub) Parties(ctx context.Context) ([]Party, error) {
+	all, err := h.store.Parties(ctx)
+	return slices.DeleteFunc(all, func(p Party) bool { return p.Removed != 0 }), err
+}
 
 // Party reads one. ErrNotFound.
 func (h *Hub) Party(ctx context.Context, id ID) (*Party, error) { return h.store.Party(ctx, id) }
