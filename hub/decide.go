@@ -140,12 +140,14 @@ func (v *view) find(r Report) (*draft, error) {
 	} else {
 		d = v.byID[r.Entry]
 	}
-	stands := d != nil && (d.before != nil || d.write != nil) // else an earlier report failed to make it
+	stands := d != nil && (d.before != nil || d.write != nil)
 	switch {
-	case stands && r.Create:
-		return nil, ErrTaken
+	case stands && (r.Create || r.Entry.IsZero() && !r.Gone && r.Type != d.entry.Type):
+		return nil, ErrTaken // what the source knows by this key is another object, and stays as it is
 	case !stands && (!r.Entry.IsZero() || r.Patch != nil || r.Gone):
 		return nil, ErrNotFound
+	case !stands:
+		return nil, nil // an earlier report of the batch failed to make it
 	}
 	return d, nil
 }
@@ -349,7 +351,7 @@ func (d *draft) finish(written *Entry, first int64) {
 func (h *Hub) sealSignals(d *draft) {
 	for i := range d.signals {
 		if s := &d.signals[i]; s.plain != nil {
-			s.Payload = h.keys.sealed(mustJSON(s.plain), "signal:"+s.Entry.String())
+			s.Payload = h.keys.sealed(mustJSON(sealedSignal{Payload: s.plain}), "signal:"+s.Entry.String())
 			s.plain = nil
 		}
 	}

@@ -90,7 +90,7 @@ func grantable(t schema.Type, text string) (string, error) {
 
 // grantItem decides what giving means for the grant as it stands: a beginning, other terms, or nothing.
 func (h *Hub) grantItem(ctx context.Context, actor string, r GrantRequest, terms consent.Terms) (Item, error) {
-	entry, err := h.person(ctx, r)
+	entry, err := h.person(ctx, r.Entry, r.UserName)
 	if err != nil {
 		return Item{}, err
 	}
@@ -147,21 +147,6 @@ func regrade(before, after consent.Terms) (names []string, narrowed bool) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), narrowed || !after.Purposes.Has(before.Purposes)
-}
-
-func (h *Hub) person(ctx context.Context, r GrantRequest) (ID, error) {
-	if !r.Entry.IsZero() {
-		e, err := h.store.Entry(ctx, r.Entry)
-		if err == nil && (e.Deleted != 0 || e.Type != schema.User) {
-			err = ErrNotFound
-		}
-		return r.Entry, err
-	}
-	e, err := h.store.ByUserName(ctx, schema.Fold(r.UserName))
-	if err != nil {
-		return ID{}, err
-	}
-	return e.ID, nil
 }
 
 // Revoke ends a grant. With the commit its deliveries are withdrawn; what follows is one removal. ErrNotFound when there

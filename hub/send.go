@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -175,7 +174,10 @@ func (h *Hub) translateEvents(sector *sector, s Sending) ([]subscriptions.Event,
 		}
 	}
 	if d.Signal != 0 {
-		return h.signalEvents(o, s)
+		return h.signalEvents(o, s, rule.Terms)
+	}
+	if !rule.Terms.Purposes.Has(consent.Notify) && d.Kind != consent.Added && d.Kind != consent.Removed {
+		return nil, nil // notices were withdrawn while it waited
 	}
 	o.Names = consent.Current(d.Names, rule.Terms, rule.Grant)
 	if d.Kind == consent.Added {
@@ -191,19 +193,15 @@ func (s Sending) delivered() []events.Type {
 	return subscriptions.Delivered(subscriptions.Profile(s.Party.Profile), s.Settings)
 }
 
-func (h *Hub) signalEvents(o subscriptions.Occasion, s Sending) ([]subscriptions.Event, error) {
-	if s.Signal == nil {
-		return nil, nil // its life is over
+// signalEvents asks again whether the signal may be told: it was raised and issued under terms, bounds and policy that may
+// have become narrower since, and its payload holds a value.
+func (h *Hub) signalEvents(o subscriptions.Occasion, s Sending, terms consent.Terms) ([]subscriptions.Event, error) {
+	if s.Signal == nil || !s.Signal.within(terms) {
+		return nil, nil // its life is over, or the party may not be told (any more)
 	}
-	signal := &subscriptions.Signal{Type: s.Signal.Type}
-	if len(s.Signal.Payload) > 0 {
-		plain, err := h.keys.unsealed(s.Signal.Payload, "signal:"+s.Signal.Entry.String())
-		if err != nil {
-			return nil, fmt.Errorf("open payload: %w", err)
-		}
-		if err := json.Unmarshal(plain, &signal.Payload); err != nil {
-			return nil, fmt.Errorf("read payload: %w", err)
-		}
+	signal, err := h.openSignal(s.Signal)
+	if err != nil {
+		return nil, err
 	}
 	o.Signal = signal
 	return subscriptions.Translate(o, s.delivered()), nil

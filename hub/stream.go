@@ -83,6 +83,8 @@ type Signal struct {
 	Expires int64
 	Txn     string
 	Time    int64
+	// Actor raised it, where no other line of its item says who; it stands in the log only.
+	Actor string
 
 	plain map[string]any // the payload before it is sealed
 }

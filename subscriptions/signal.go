@@ -3,6 +3,7 @@ package subscriptions
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"tidings/events"
 )
@@ -38,6 +39,25 @@ var carries = map[events.Type][]string{
 	events.IdentifierRecycled:              nil,
 	events.RecoveryActivated:               nil,
 	events.RecoveryInformationChanged:      nil,
+}
+
+// SignalType reads the type of a signal: its URI, or the last part of it, as people write it ("session-revoked").
+func SignalType(text string) events.Type {
+	for t := range carries {
+		if strings.HasSuffix(string(t), "/"+text) {
+			return t
+		}
+	}
+	return events.Type(text)
+}
+
+// SignalTypes lists the types that can be signalled by the last part of their URIs, sorted.
+func SignalTypes() (names []string) {
+	for t := range carries {
+		names = append(names, string(t[strings.LastIndexByte(string(t), '/')+1:]))
+	}
+	slices.Sort(names)
+	return names
 }
 
 func with(names ...string) []string { return append(names, always...) }
@@ -84,6 +104,21 @@ func (s Signal) payload() map[string]any {
 // renames reports whether the subject must be the identifier itself (RISC 1.0 sections 2.5 and 2.6).
 func (s Signal) renames() bool {
 	return s.Type == events.IdentifierChanged || s.Type == events.IdentifierRecycled
+}
+
+// Covers is the attribute that a grant must hold for its party to be told the signal: that of the identifier it names, ""
+// for what concerns the account as a whole.
+func (s Signal) Covers() string {
+	if !s.renames() {
+		return ""
+	}
+	switch s.Payload["kind"] {
+	case "email":
+		return "emails"
+	case "phone":
+		return "phoneNumbers"
+	}
+	return "userName"
 }
 
 // identifier is the subject of a signal that renames: the old value, which the receiver knows the person by (RI-05).

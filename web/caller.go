@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"tidings/hub"
@@ -70,9 +71,9 @@ func bearer(r *http.Request) (token string, given bool) {
 	return token, true
 }
 
-// Caller is who calls, if its credential is for the role. hub.ErrUnauthenticated, hub.ErrForbidden; hub.ErrBadRequest
+// Caller is who calls, if its credential is for one of the roles. hub.ErrUnauthenticated, hub.ErrForbidden; hub.ErrBadRequest
 // for a token in the query.
-func Caller(r *http.Request, role hub.Role) (hub.Caller, error) {
+func Caller(r *http.Request, roles ...hub.Role) (hub.Caller, error) {
 	if r.Context().Value(queryTokenKey{}) != nil {
 		return hub.Caller{}, fmt.Errorf("%w: a token in the query is not accepted", hub.ErrBadRequest)
 	}
@@ -80,7 +81,7 @@ func Caller(r *http.Request, role hub.Role) (hub.Caller, error) {
 	switch {
 	case !ok:
 		return hub.Caller{}, hub.ErrUnauthenticated
-	case caller.Role != role:
+	case !slices.Contains(roles, caller.Role):
 		return hub.Caller{}, hub.ErrForbidden
 	}
 	return caller, nil

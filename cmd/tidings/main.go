@@ -40,6 +40,9 @@ type program struct {
 		List   grantList   `cmd:"" help:"List grants."`
 		Revoke grantRevoke `cmd:"" help:"End a grant: the party is told so, and nothing after it."`
 	} `cmd:"" help:"Grants: what people agreed to."`
+	Signal struct {
+		Raise signalRaise `cmd:"" help:"Ask every party that may be notified to do something once about a person."`
+	} `cmd:"" help:"Signals: what parties should do once."`
 	Changes changesCommand `cmd:"" help:"Print the log, a line for each change: names of attributes, never values."`
 	Fsck    fsckCommand    `cmd:"" help:"Verify the whole store."`
 }

@@ -19,6 +19,7 @@ type Engine interface {
 	Delta(ctx context.Context, c hub.Caller, cursor string, limit int, wait time.Duration) (events.Page, error)
 	Subject(ctx context.Context, c hub.Caller, id string) (hub.Values, error)
 	NewTicket(ctx context.Context, c hub.Caller, subjects []events.Subject) (ticket string, expiresIn time.Duration, err error)
+	Raise(ctx context.Context, actor string, r hub.SignalRequest) (txn string, err error)
 }
 
 // Bounds of what a party may ask for at once.
@@ -36,6 +37,7 @@ func Routes(e Engine) []web.Route {
 		{Method: http.MethodGet, Pattern: "/delta", Handler: web.Handler(f.delta)},
 		{Method: http.MethodGet, Pattern: "/subjects/{id}", Handler: web.Handler(f.subject)},
 		{Method: http.MethodPost, Pattern: "/live/tickets", Handler: web.Handler(f.ticket)},
+		{Method: http.MethodPost, Pattern: "/signals", Handler: web.Handler(f.signal)},
 	}
 }
 

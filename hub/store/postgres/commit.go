@@ -500,7 +500,7 @@ func (c *commit) stamp(l hub.Change, after hub.ID) (last hub.ID, done bool) {
 
 // raise appends a signal's line and finds the parties it concerns. Nobody concerned: nothing is kept of its payload.
 func (c *commit) raise(it *hub.Item, s *hub.Signal) {
-	l := hub.Change{Kind: hub.Signalled, Entry: s.Entry, Txn: s.Txn}
+	l := hub.Change{Kind: hub.Signalled, Entry: s.Entry, Actor: s.Actor, Txn: s.Txn}
 	if len(it.Lines) > 0 {
 		l.Actor, l.Source, l.Txn = it.Lines[0].Actor, it.Lines[0].Source, it.Lines[0].Txn
 	}

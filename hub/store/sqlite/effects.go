@@ -166,7 +166,7 @@ func (t *commit) raise(s *hub.Signal, lines []hub.Change) error {
 	if e.Deleted != 0 {
 		return nil // the removal says all
 	}
-	l := hub.Change{Entry: s.Entry, Kind: hub.Signalled, Txn: s.Txn, Time: s.Time}
+	l := hub.Change{Entry: s.Entry, Kind: hub.Signalled, Actor: s.Actor, Txn: s.Txn, Time: s.Time}
 	if len(lines) > 0 {
 		l.Actor, l.Source, l.Txn = lines[0].Actor, lines[0].Source, lines[0].Txn
 	}
