@@ -86,6 +86,9 @@ func NewLive(engine LiveEngine, log *slog.Logger) *Live {
 	return l
 }
 
+// longestStep is the longest pause between two sockets that are sent away.
+const longestStep = 50 * time.Millisecond
+
 // Run waits for the end of ctx and then sends everybody away, spread over a while, so that they do not all knock at the
 // other nodes at once.
 func (l *Live) Run(ctx context.Context) error {
@@ -98,12 +101,15 @@ func (l *Live) Run(ctx context.Context) error {
 		all = append(all, t.all()...)
 	}
 	l.mu.Unlock()
-	step := l.drain / time.Duration(max(1, len(all)))
+	// A few sockets need no spreading, and whoever stops the program waits for it.
+	step := min(l.drain/time.Duration(max(1, len(all))), longestStep)
 	tick := time.NewTicker(max(step, time.Microsecond))
 	defer tick.Stop()
-	for _, who := range all {
+	for i, who := range all {
+		if i > 0 {
+			<-tick.C
+		}
 		who.end(events.CloseReconnect)
-		<-tick.C
 	}
 	gone := make(chan struct{})
 	go func() { l.open.Wait(); close(gone) }()
