@@ -89,7 +89,8 @@ func queuePlace(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
 }
 
 // queueRows reads the rows up to the page's head. Where the head was read by an earlier statement of a transaction that
-// is no snapshot, rows that moved past it meanwhile are left for the next page.
+// is no snapshot, rows that moved past it meanwhile are left for the next page. The end is not reached then: a reader that
+// took this for the end would move its base past what had moved them before, and lose that.
 func queueRows(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
 	keep := func(read func(*row) (hub.FeedRow, hub.Tag)) func(*row) {
 		return func(r *row) {
@@ -100,6 +101,7 @@ func queueRows(b *pgx.Batch, q hub.FeedQuery, page *hub.FeedPage) {
 			}
 			switch {
 			case position > page.Head.Position:
+				page.More = true
 			case len(page.Rows) >= q.Limit:
 				page.More = true
 			default:

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"tidings/consent"
 	"tidings/events"
 	"tidings/hub"
@@ -256,6 +258,39 @@ func TestRevocationWaitsForTheIssueThatReadTheRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSound(t, s)
+}
+
+// A row that a commit moves past the head which Issue has read waits for the next page, and so this page has not reached
+// the end: with its base moved to that head the stream would miss what moved the row before (invariant 3).
+func TestRowThatMovesPastTheHeadIsStillToCome(t *testing.T) {
+	s := open(t)
+	p := addParty(t, s, false)
+	one := create("ann")
+	id := one.Entry.Entry.ID
+	commitAll(t, s, one, give(p, id, "title", "nickName"))
+	change := func(name string) hub.Item {
+		return hub.Item{Lines: []hub.Change{{Kind: hub.Updated, Entry: id, Attributes: []string{name}}}}
+	}
+	stream := newStream(t, s, p)
+	commitAll(t, s, change("title"))
+	var page hub.FeedPage
+	q := hub.FeedQuery{Party: p, After: stream.At, Limit: 10}
+	if err := s.write(t.Context(), func(tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		queuePlace(b, q, &page)
+		if err := tx.SendBatch(t.Context(), b).Close(); err != nil {
+			return err
+		}
+		commitAll(t, s, change("nickName"))
+		b = &pgx.Batch{}
+		queueRows(b, q, &page)
+		return tx.SendBatch(t.Context(), b).Close()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Rows) != 0 || !page.More || page.Last != stream.At {
+		t.Errorf("%d rows up to %d, more is %v; want none, the place as it was, and more to come", len(page.Rows), page.Last, page.More)
+	}
 }
 
 // again gives an ended grant anew.
