@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"tidings/consent"
 	"tidings/events"
@@ -262,6 +263,25 @@ func TestGrantGivenBesideAChange(t *testing.T) {
 		for _, e := range people {
 			if got := holds[w.subjectID(p, e)]; got != "9" {
 				t.Errorf("the reader holds %v, the directory 9", got)
+			}
+		}
+	})
+}
+
+// older than what they hold.
+func TestVersionGrowsWithoutAClock(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{Agreement: true, Types: []string{"User"}, Attributes: []string{"title"}})
+		anna := w.person("anna", nil)
+		fetch := func() string { return must(w.h.Subject(w.ctx(), p.caller, w.subjectID(p, anna)))(t).ETag }
+		last := fetch()
+		for _, title := range []string{"Clerk", "Cook"} {
+			w.clock = w.clock.Add(-time.Second)
+			w.patch(anna, replace("title", title))
+			if tag := fetch(); len(tag) < len(last) || tag <= last {
+				t.Errorf("version %s after %s", tag, last)
+			} else {
+				last = tag
 			}
 		}
 	})

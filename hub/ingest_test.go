@@ -2,9 +2,11 @@ package hub_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	"tidings/events"
 	"tidings/hub"
 	"tidings/hub/schema"
 )
@@ -131,6 +133,53 @@ func TestReferences(t *testing.T) {
 		w.grant(p, bert, "title")
 		if got := managerOf(); got != w.subjectID(p, bert) {
 			t.Errorf("manager is %v, want the party's id of bert", got)
+		}
+	})
+}
+
+// the same batch.
+func TestTargetGoesBesideAnotherChange(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		const manager = schema.EnterpriseUser + ":manager"
+		p := w.party(hub.PartyRequest{})
+		report := func(title string) hub.Report {
+			r := must(schema.Normalize(schema.User, map[string]any{"userName": "anna", "title": title,
+				schema.EnterpriseUser: map[string]any{"manager": map[string]any{"value": "bert"}}}))(t)
+			return hub.Report{Source: "test", Key: "anna", Type: schema.User, Resource: &r}
+		}
+		bert := w.person("bert", nil)
+		anna := w.ingest(report("Clerk")).Entry
+		w.grant(p, anna, "title", "manager")
+		w.grant(p, bert, "title")
+		cursor := w.now(p)
+		must(w.h.Ingest(w.ctx(), report("Cook"), hub.Report{Entry: bert.ID, Gone: true}))(t)
+		if page := w.delta(p, cursor, 10); !names(page, w.subjectID(p, anna), manager) {
+			t.Errorf("gone: %+v", page.Changes)
+		}
+		cursor = w.now(p)
+		b := must(schema.Normalize(schema.User, map[string]any{"userName": "bert"}))(t)
+		must(w.h.Ingest(w.ctx(), report("Clerk"), hub.Report{Source: "test", Key: "bert", Type: schema.User, Resource: &b}))(t)
+		if page := w.delta(p, cursor, 10); !names(page, w.subjectID(p, anna), manager) {
+			t.Errorf("come: %+v", page.Changes)
+		}
+	})
+}
+
+func names(page events.Page, id, name string) bool {
+	return slices.ContainsFunc(page.Changes, func(it events.Item) bool { return it.ID == id && slices.Contains(it.Attributes, name) })
+}
+
+// A key means one object: a report of another type is refused and changes nothing.
+func TestKeyOfAnotherType(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		anna := w.person("anna", map[string]any{"title": "Clerk"})
+		g := must(schema.Normalize(schema.Group, map[string]any{"displayName": "Anna's"}))(t)
+		results := must(w.h.Ingest(w.ctx(), hub.Report{Source: "test", Key: "anna", Type: schema.Group, Resource: &g}))(t)
+		if results[0].Err == nil {
+			t.Errorf("taken: %+v", results[0])
+		}
+		if e := must(w.h.Entry(w.ctx(), anna.ID))(t); e.Attributes["title"] != "Clerk" {
+			t.Errorf("now %v", e.Attributes)
 		}
 	})
 }

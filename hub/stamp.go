@@ -21,7 +21,9 @@ func (e *Entry) Stamp(c Change) {
 	if e.Deleted == 0 {
 		e.Marks = e.Marks.Stamp(c.Position, c.Attributes...)
 	}
-	e.Position, e.Changed = c.Position, c.Time
+	// Changed is the version that agreements tell: it grows with every line, also when clocks of nodes differ or one is set
+	// back, since a receiver drops what is older than what it holds.
+	e.Position, e.Changed = c.Position, max(c.Time, e.Changed+1)
 }
 
 // Stamp applies the grant's own line (granted, regraded, revoked, expired) to it. names joined or left the terms.
@@ -84,9 +86,13 @@ func (s Signal) Concerns(row FeedRow, p Party, now int64) bool {
 		return false
 	}
 	if p.Agreement {
-		return s.Covers == "" || consent.Covered(p.Bounds.Attributes, s.Covers)
+		return s.within(consent.Terms{Attributes: p.Bounds.Attributes, Purposes: consent.Notify})
 	}
-	t := row.Grant.Terms
+	return s.within(row.Grant.Terms)
+}
+
+// within: the terms let the signal be told.
+func (s Signal) within(t consent.Terms) bool {
 	return t.Purposes.Has(consent.Notify) && (s.Covers == "" || consent.Covered(t.Attributes, s.Covers))
 }
 
@@ -115,6 +121,21 @@ func Repoint(before, after []Reference, renamed bool) (told []ID) {
 	}
 	slices.SortFunc(told, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
 	return told
+}
+
+// Retargeted compares the references an entry had with those it has now, both resolved, and lists the attributes that say
+// the same as before and mean another entry, or none: a change that comparing the entry itself does not show.
+func Retargeted(before, after []Reference) (names []string) {
+	old := map[[2]string]ID{}
+	for _, r := range before {
+		old[[2]string{r.Name, r.Key}] = r.Target
+	}
+	for _, r := range after {
+		if target, kept := old[[2]string{r.Name, r.Key}]; kept && target != r.Target && !slices.Contains(names, r.Name) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }
 
 // Echo is a wide line that is not finished: the same line about further entries, or about further grants of the first

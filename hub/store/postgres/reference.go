@@ -147,6 +147,9 @@ func (c *commit) repoint(p *pointer, t *telling) {
 	for _, id := range hub.Repoint(before, after, p.renamed) {
 		t.add(id, groups, p.line)
 	}
+	for _, name := range hub.Retargeted(before, after) {
+		t.add(p.entry, name, p.line)
+	}
 }
 
 // groups is the attribute by which entries are told about the groups that name them as members.

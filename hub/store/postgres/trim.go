@@ -46,10 +46,14 @@ func (s *Store) Trim(ctx context.Context, upTo int64, limit int) (more bool, err
 	return more, fail("trim", err)
 }
 
-// fallOff moves Oldest, and with it the streams that stand before a tombstone that is about to go.
+// fallOff moves Oldest, and with it the streams that stand before a tombstone that is about to go, or whose removal waits in
+// the window: without the tombstone no token can be made of it.
 func fallOff(ctx context.Context, tx pgx.Tx, upTo int64) error {
+	const waits = `EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.kind = 'removed' AND NOT d.sent AND d.position <= $1)`
 	b := &pgx.Batch{}
-	b.Queue(`SELECT id FROM stream WHERE status <> $2 AND at < $1 ORDER BY id FOR NO KEY UPDATE`, upTo, string(subscriptions.Disabled))
+	b.Queue(`SELECT id FROM stream s WHERE status <> $2 AND (at < $1 OR `+waits+`) ORDER BY id FOR NO KEY UPDATE`,
+		upTo, string(subscriptions.Disabled))
+	b.Queue(`UPDATE stream s SET generation = 0 WHERE `+waits, upTo)
 	b.Queue(`UPDATE stream s SET generation = 0 FROM party p
 		WHERE p.id = s.party AND s.status <> $2 AND s.at < $1 AND (
 			NOT p.agreement AND EXISTS (SELECT FROM grants g

@@ -88,6 +88,9 @@ func (t *commit) repoint() (wides []wide, err error) {
 			return nil, err
 		}
 		wides = append(wides, told(e.line, "groups", hub.Repoint(plain(was), now, e.renamed)))
+		for _, name := range hub.Retargeted(plain(was), now) {
+			wides = append(wides, told(e.line, name, []hub.ID{e.ID}))
+		}
 	}
 	return wides, nil
 }

@@ -37,8 +37,13 @@ func (s *Store) Trim(ctx context.Context, upTo int64, limit int) (more bool, err
 }
 
 // fallOff moves Oldest, and makes the generation of streams that stand before a tombstone about to go an old one: that is
-// how a stream learns to tell its receiver that a snapshot is needed. One that missed nothing stays.
+// how a stream learns to tell its receiver that a snapshot is needed. So does one whose removal waits in the window: without
+// the tombstone no token can be made of it. One that missed nothing stays.
 func (c *conn) fallOff(upTo int64) error {
+	if err := c.exec("UPDATE stream AS s SET generation = 0 WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id "+
+		"AND d.kind = 'removed' AND d.sent = 0 AND d.position <= ?)", upTo); err != nil {
+		return err
+	}
 	if err := c.exec("UPDATE stream AS s SET generation = 0 WHERE s.at < ?1 AND CASE (SELECT p.agreement FROM party p WHERE p.id = s.party) "+
 		"WHEN 0 THEN EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at AND g.position <= ?1 AND g.ended <> 0) "+
 		"ELSE EXISTS (SELECT 1 FROM entry e WHERE e.position > s.at AND e.position <= ?1 AND e.deleted <> 0) END", upTo); err != nil {
