@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"tidings/hub"
 	"tidings/subscriptions"
@@ -11,87 +13,27 @@ import (
 // Begin implements hub.Outbox. It looks at every delivery's row once more, inside the write transaction: a revocation
 // is either committed, and seen here, or waits until these attempts are on record as busy.
 func (s *Store) Begin(ctx context.Context, now int64, attempts []hub.Attempt) (may []bool, err error) {
+	ids := make([]hub.ID, len(attempts))
+	for i := range attempts {
+		ids[i] = attempts[i].Delivery
+	}
 	err = s.write(ctx, "begin to send", func(c *conn) error {
 		may = make([]bool, len(attempts))
+		t, err := c.attempts(ids)
+		if err != nil {
+			return err
+		}
+		if err := t.stand(); err != nil {
+			return err
+		}
 		for i, a := range attempts {
-			var err error
-			if may[i], err = c.begin(now, a); err != nil {
+			if may[i], err = t.begin(now, a); err != nil {
 				return err
 			}
 		}
-		return nil
+		return t.drop()
 	})
 	return may, err
-}
-
-func (c *conn) begin(now int64, a hub.Attempt) (bool, error) {
-	ds, err := c.deliveries("d.id = ?", a.Delivery[:])
-	if err != nil || len(ds) == 0 || ds[0].Busy > now {
-		return false, err
-	}
-	if err := c.withTokens(ds); err != nil {
-		return false, err
-	}
-	d := ds[0]
-	st, err := c.stream(hub.ID{}, d.Stream)
-	if err != nil || st.Status != subscriptions.Enabled {
-		return false, err
-	}
-	p, row, err := c.stands(d)
-	if err != nil {
-		return false, err
-	}
-	switch hub.Judge(d, a, row, p, now) {
-	case hub.Go:
-		return true, c.start(d, a)
-	case hub.WithdrawIt:
-		if a.Dead != "" && !d.Void {
-			return false, c.bury(d, a.Dead, now)
-		}
-		return false, c.dropDelivery(d.ID)
-	}
-	return false, c.remake(d, now)
-}
-
-// stands reads a delivery's party and the row of its entry as they are now.
-func (c *conn) stands(d hub.Delivery) (p hub.Party, row *hub.FeedRow, err error) {
-	if p, err = c.party(d.Party); err != nil || d.Entry.IsZero() {
-		return p, nil, err
-	}
-	rows, err := c.told(p, []hub.ID{d.Entry}, false)
-	if err == nil && len(rows) > 0 {
-		row = &rows[0]
-	}
-	return p, row, err
-}
-
-// remake un-makes tokens of wider terms whose attempt was lost with its node. Nothing else that waits changes: bytes that
-// have begun to leave stay as they are.
-func (c *conn) remake(d hub.Delivery, now int64) error {
-	if !d.Remake {
-		return nil
-	}
-	unsettled, err := c.unsettled(d.Stream, d.Entry)
-	if err != nil {
-		return err
-	}
-	return c.keep(hub.Released(d, unsettled, now))
-}
-
-// start puts an attempt on record, with the tokens it sends: if we crash from here on, the same bytes are sent again.
-func (c *conn) start(d hub.Delivery, a hub.Attempt) error {
-	d.Sent, d.Busy, d.Owner = true, a.Busy, a.Owner
-	d.Attempts++
-	if err := c.putDelivery(d); err != nil {
-		return err
-	}
-	for i, t := range a.Tokens {
-		if err := c.exec("INSERT INTO security_event_token (delivery, ord, jti, compact, settled) VALUES (?, ?, ?, ?, ?)",
-			d.ID[:], i, t.JTI, t.Compact, t.Settled); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Settle implements hub.Outbox. Tokens that this stream does not have are passed over: they were settled before, or
@@ -106,10 +48,21 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 			return err
 		}
 		failures, problem := st.Failures, st.Problem
+		owners, err := c.owners(stream, outcomes)
+		if err != nil {
+			return err
+		}
+		t, err := c.attempts(slices.Collect(maps.Values(owners)))
+		if err != nil {
+			return err
+		}
 		for _, o := range outcomes {
-			if err := c.settle(&st, now, o); err != nil {
+			if err := t.settle(&st, owners[o.JTI], now, o); err != nil {
 				return err
 			}
+		}
+		if err := t.drop(); err != nil {
+			return err
 		}
 		if st.Failures == failures && st.Problem == problem {
 			return nil
@@ -122,32 +75,21 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 	return err
 }
 
-func (c *conn) settle(st *hub.Stream, now int64, o hub.Outcome) error {
-	ds, err := c.deliveries("d.stream = ? AND d.id IN (SELECT delivery FROM security_event_token WHERE jti = ?)", st.ID[:], o.JTI)
-	if err != nil || len(ds) == 0 {
+// owners finds the deliveries of the stream that the outcomes' tokens belong to.
+func (c *conn) owners(stream hub.ID, outcomes []hub.Outcome) (map[string]hub.ID, error) {
+	owners := make(map[string]hub.ID, len(outcomes))
+	jtis := make([]any, len(outcomes))
+	for i := range outcomes {
+		jtis[i] = outcomes[i].JTI
+	}
+	err := c.among(func(r row) error {
+		var jti string
+		var owner hub.ID
+		err := r.Scan(&jti, id(&owner))
+		owners[jti] = owner
 		return err
-	}
-	if err := c.withTokens(ds); err != nil {
-		return err
-	}
-	d := ds[0]
-	if o.Next == subscriptions.Dead && !d.Void {
-		return c.bury(d, o.Reason, now)
-	}
-	unsettled, err := c.unsettled(d.Stream, d.Entry)
-	if err != nil {
-		return err
-	}
-	switch o.Next {
-	case subscriptions.Done:
-		st.Failures, st.Problem = 0, ""
-		return c.keep(hub.Settled(d, unsettled, o.JTI))
-	case subscriptions.Retry, subscriptions.Hold:
-		if o.Reason != "" {
-			st.Failures, st.Problem = st.Failures+1, o.Reason
-		}
-	}
-	return c.keep(hub.Released(d, unsettled, o.Due))
+	}, jtis, "SELECT t.jti, t.delivery FROM security_event_token t CROSS JOIN delivery d ON d.id = t.delivery WHERE d.stream = ? AND t.jti IN (…)", stream[:])
+	return owners, err
 }
 
 // hasWork says of a stream s and its party p whether there is anything to do: rows, signals or another generation to
@@ -211,7 +153,7 @@ func (c *conn) lease(stream hub.ID, owner, node string, now, until int64) error 
 	if err != nil {
 		return err
 	}
-	w := &window{c: c, unsettled: ds}
+	w := c.window(ds)
 	for _, d := range ds {
 		if d.Busy == 0 || d.Owner == node {
 			continue

@@ -24,6 +24,17 @@ func (c *conn) deliveries(query string, args ...any) (found []hub.Delivery, err 
 	return found, err
 }
 
+// deliveriesByID reads those that are still there.
+func (c *conn) deliveriesByID(ids []hub.ID) (found []hub.Delivery, err error) {
+	err = c.among(func(r row) error {
+		var d hub.Delivery
+		err := r.Scan(deliveryTargets(&d)...)
+		found = append(found, d)
+		return err
+	}, blobs(ids), "SELECT "+deliveryColumns+" FROM delivery d WHERE d.id IN (…)")
+	return found, err
+}
+
 // unsettled reads what a stream has of an entry: for the stream's own, what it has of none.
 func (c *conn) unsettled(stream, entry hub.ID) ([]hub.Delivery, error) {
 	if entry.IsZero() {
@@ -69,9 +80,14 @@ func (c *conn) keep(k hub.Kept) error {
 }
 
 func (c *conn) putDelivery(d hub.Delivery) error {
-	if err := c.exec("REPLACE INTO delivery (id, stream, party, entry, ord, kind, gone, names, given, generation, version, position, time, txn, "+
+	// No index is written anew for one that is there.
+	if err := c.exec("INSERT INTO delivery (id, stream, party, entry, ord, kind, gone, names, given, generation, version, position, time, txn, "+
 		"signal, type, payload, sent, busy, owner, due, attempts, void, remake) "+
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "+
+		"ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, gone = excluded.gone, names = excluded.names, given = excluded.given, "+
+		"generation = excluded.generation, version = excluded.version, position = excluded.position, time = excluded.time, txn = excluded.txn, "+
+		"sent = excluded.sent, busy = excluded.busy, owner = excluded.owner, due = excluded.due, attempts = excluded.attempts, "+
+		"void = excluded.void, remake = excluded.remake",
 		d.ID[:], d.Stream[:], d.Party[:], blob(d.Entry), d.Order, string(d.Kind), d.Gone, joined(d.Names), d.Given, d.Generation, d.Version,
 		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), orNull(d.Payload), d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake); err != nil {
 		return err

@@ -1,0 +1,170 @@
+package sqlite
+
+import (
+	"tidings/hub"
+	"tidings/subscriptions"
+)
+
+// attempts is what attempts are judged by, or outcomes applied to, in a transaction: a portion is read at once, since a
+// statement costs more than a row. Deliveries that were begun, settled or dropped in it stand here as they are by now.
+type attempts struct {
+	c          *conn
+	deliveries map[hub.ID]hub.Delivery
+	streams    map[hub.ID]hub.Stream
+	parties    map[hub.ID]hub.Party
+	rows       map[pair]*hub.FeedRow
+	dropped    []hub.ID // still to be deleted
+}
+
+// attempts reads deliveries and their tokens.
+func (c *conn) attempts(ids []hub.ID) (*attempts, error) {
+	ds, err := c.deliveriesByID(distinct(ids))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.withTokens(ds); err != nil {
+		return nil, err
+	}
+	t := &attempts{c: c, deliveries: make(map[hub.ID]hub.Delivery, len(ds)), streams: map[hub.ID]hub.Stream{},
+		parties: map[hub.ID]hub.Party{}, rows: map[pair]*hub.FeedRow{}}
+	for _, d := range ds {
+		t.deliveries[d.ID] = d
+	}
+	return t, nil
+}
+
+// stand reads the streams and parties of the deliveries and the rows of their entries, as they are now.
+func (t *attempts) stand() error {
+	entries := map[hub.ID][]hub.ID{}
+	for _, d := range t.deliveries {
+		if _, known := t.streams[d.Stream]; !known {
+			st, err := t.c.stream(hub.ID{}, d.Stream)
+			if err != nil {
+				return err
+			}
+			t.streams[d.Stream] = st
+		}
+		if _, known := t.parties[d.Party]; !known {
+			p, err := t.c.party(d.Party)
+			if err != nil {
+				return err
+			}
+			t.parties[d.Party] = p
+		}
+		if !d.Entry.IsZero() {
+			entries[d.Party] = append(entries[d.Party], d.Entry)
+		}
+	}
+	for party, ids := range entries {
+		rows, err := t.c.told(t.parties[party], distinct(ids), false)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			t.rows[pair{party, rows[i].Entry.ID}] = &rows[i]
+		}
+	}
+	return nil
+}
+
+// begin judges one attempt and, if it stands, puts it on record.
+func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
+	d, there := t.deliveries[a.Delivery]
+	if !there || d.Busy > now || t.streams[d.Stream].Status != subscriptions.Enabled {
+		return false, nil
+	}
+	switch hub.Judge(d, a, t.rows[pair{d.Party, d.Entry}], t.parties[d.Party], now) {
+	case hub.Go:
+		d.Sent, d.Busy, d.Owner = true, a.Busy, a.Owner
+		d.Attempts++
+		t.deliveries[d.ID] = d
+		return true, t.c.start(d, a.Tokens)
+	case hub.WithdrawIt:
+		delete(t.deliveries, d.ID)
+		if a.Dead != "" && !d.Void {
+			return false, t.c.bury(d, a.Dead, now)
+		}
+		t.dropped = append(t.dropped, d.ID)
+		return false, nil
+	}
+	if !d.Remake {
+		return false, nil
+	}
+	// Tokens of wider terms whose attempt was lost with its node are un-made. Nothing else that waits changes: bytes that
+	// have begun to leave stay as they are.
+	return false, t.release(d, now)
+}
+
+// start puts an attempt on record, with the tokens it sends: if we crash from here on, the same bytes are sent again.
+func (c *conn) start(d hub.Delivery, tokens []hub.SignedToken) error {
+	if err := c.exec("UPDATE delivery SET sent = 1, busy = ?, owner = ?, attempts = ? WHERE id = ?", d.Busy, d.Owner, d.Attempts, d.ID[:]); err != nil {
+		return err
+	}
+	for i, token := range tokens {
+		if err := c.exec("INSERT INTO security_event_token (delivery, ord, jti, compact, settled) VALUES (?, ?, ?, ?, ?)",
+			d.ID[:], i, token.JTI, token.Compact, token.Settled); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle applies one outcome to the delivery that its token belongs to. Of a delivery that lost its tokens in this
+// transaction no other is known.
+func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outcome) error {
+	d, there := t.deliveries[delivery]
+	if !there {
+		return nil
+	}
+	switch o.Next {
+	case subscriptions.Dead:
+		if !d.Void {
+			delete(t.deliveries, d.ID)
+			return t.c.bury(d, o.Reason, now)
+		}
+	case subscriptions.Done:
+		st.Failures, st.Problem = 0, ""
+		return t.keep(hub.Settled(d, nil, o.JTI))
+	case subscriptions.Retry, subscriptions.Hold:
+		if o.Reason != "" {
+			st.Failures, st.Problem = st.Failures+1, o.Reason
+		}
+	}
+	return t.release(d, o.Due)
+}
+
+// release ends an attempt without a word that settles it.
+func (t *attempts) release(d hub.Delivery, due int64) error {
+	if err := t.drop(); err != nil {
+		return err
+	}
+	unsettled, err := t.c.unsettled(d.Stream, d.Entry)
+	if err != nil {
+		return err
+	}
+	return t.keep(hub.Released(d, unsettled, due))
+}
+
+// keep writes what a rule left; what it dropped is deleted by drop.
+func (t *attempts) keep(k hub.Kept) error {
+	for _, id := range k.Drop {
+		delete(t.deliveries, id)
+	}
+	for _, d := range k.Put {
+		if t.deliveries[d.ID] = d; !d.Sent {
+			delete(t.deliveries, d.ID)
+		}
+	}
+	t.dropped = append(t.dropped, k.Drop...)
+	return t.c.keep(hub.Kept{Put: k.Put})
+}
+
+// drop deletes what was dropped.
+func (t *attempts) drop() error {
+	ids := blobs(t.dropped)
+	t.dropped = nil
+	if err := t.c.affectAmong(ids, "DELETE FROM security_event_token WHERE delivery IN (…)"); err != nil {
+		return err
+	}
+	return t.c.affectAmong(ids, "DELETE FROM delivery WHERE id IN (…)")
+}
