@@ -105,7 +105,7 @@ func remains(in hub.Issuing, out hub.Issued) bool {
 
 // issue records a decision. It reports false when there was nothing to record.
 func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (wrote bool, err error) {
-	w := &window{c: c, unsettled: unsettled}
+	w := c.window(unsettled)
 	if out.Drop {
 		if err := w.keep(hub.End(unsettled, in.Now)); err != nil {
 			return false, err
@@ -126,33 +126,39 @@ func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (
 
 // window is what a stream has not settled, in a transaction.
 type window struct {
-	c         *conn
-	unsettled []hub.Delivery
+	c    *conn
+	byID map[hub.ID]hub.Delivery
+	// byEntry may name some that were dropped.
+	byEntry map[hub.ID][]hub.ID
+}
+
+func (c *conn) window(unsettled []hub.Delivery) *window {
+	w := &window{c: c, byID: make(map[hub.ID]hub.Delivery, len(unsettled)), byEntry: make(map[hub.ID][]hub.ID, len(unsettled))}
+	for _, d := range unsettled {
+		w.byID[d.ID] = d
+		w.byEntry[d.Entry] = append(w.byEntry[d.Entry], d.ID)
+	}
+	return w
 }
 
 // keep writes what a rule left and remembers it for the next rule.
 func (w *window) keep(k hub.Kept) error {
-	gone := map[hub.ID]bool{}
 	for _, id := range k.Drop {
-		gone[id] = true
+		delete(w.byID, id)
 	}
 	for _, d := range k.Put {
-		gone[d.ID] = true
-	}
-	var left []hub.Delivery
-	for _, d := range w.unsettled {
-		if !gone[d.ID] {
-			left = append(left, d)
+		if _, known := w.byID[d.ID]; !known {
+			w.byEntry[d.Entry] = append(w.byEntry[d.Entry], d.ID)
 		}
+		w.byID[d.ID] = d
 	}
-	w.unsettled = append(left, k.Put...)
 	return w.c.keep(k)
 }
 
 // of lists what is unsettled of an entry.
 func (w *window) of(entry hub.ID) (found []hub.Delivery) {
-	for _, d := range w.unsettled {
-		if d.Entry == entry {
+	for _, id := range w.byEntry[entry] {
+		if d, there := w.byID[id]; there {
 			found = append(found, d)
 		}
 	}
@@ -187,18 +193,42 @@ func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit in
 		if err != nil || st.Status != subscriptions.Enabled {
 			return err
 		}
-		unsettled, err := c.deliveries("d.stream = ?", stream[:])
-		if err != nil {
+		turns, err := c.turns(stream, now, limit)
+		if err != nil || len(turns) == 0 {
 			return err
-		}
-		turns := hub.Turns(unsettled, now, limit)
-		if len(turns) == 0 {
-			return nil
 		}
 		sendings, err = s.sendings(c, st, turns)
 		return err
 	})
 	return sendings, err
+}
+
+// turns reads the deliveries whose turn it is. Of the others it reads only what hub.Turns looks at: the window is looked
+// through for each portion.
+func (c *conn) turns(stream hub.ID, now int64, limit int) ([]hub.Delivery, error) {
+	var unsettled []hub.Delivery
+	if err := c.each(func(r row) error {
+		var d hub.Delivery
+		err := r.Scan(id(&d.ID), id(&d.Entry), &d.Order, &d.Signal, &d.Busy, &d.Due, &d.Void)
+		unsettled = append(unsettled, d)
+		return err
+	}, "SELECT id, entry, ord, signal, busy, due, void FROM delivery WHERE stream = ? ORDER BY ord", stream[:]); err != nil {
+		return nil, err
+	}
+	turns := hub.Turns(unsettled, now, limit)
+	whole := make(map[hub.ID]hub.Delivery, len(turns))
+	ids := make([]hub.ID, len(turns))
+	for i, d := range turns {
+		ids[i] = d.ID
+	}
+	found, err := c.deliveriesByID(ids)
+	for _, d := range found {
+		whole[d.ID] = d
+	}
+	for i, d := range turns {
+		turns[i] = whole[d.ID]
+	}
+	return turns, err
 }
 
 // sendings adds to deliveries what stands behind them.
