@@ -231,7 +231,7 @@ func (s *sink) wait(b *testing.B) {
 }
 
 // senders is how many connections the baseline keeps busy: as many as the pusher gives one stream.
-const senders = 16
+const senders = 64
 
 // outbox keeps tokens durably until they were answered.
 type outbox interface {

@@ -17,7 +17,7 @@ import (
 const (
 	connectTime = 5 * time.Second
 	// idleConns keeps a stream's whole window connected between two bursts.
-	idleConns       = 32
+	idleConns       = 64
 	maxAnswerHeader = 64 << 10
 )
 
