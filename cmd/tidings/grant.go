@@ -32,37 +32,34 @@ func (c *grantAdd) Run(rt *runtime) error {
 	if err != nil {
 		return err
 	}
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	p, err := h.Party(rt.ctx, party)
-	switch {
-	case errors.Is(err, hub.ErrNotFound), err == nil && p.Removed != 0:
-		return errors.New("grant: there is no such party; 'tidings party list' shows them")
-	case err != nil:
-		return fmt.Errorf("grant: %w", err)
-	}
-	e, err := h.EntryByUserName(rt.ctx, c.User)
-	switch {
-	case errors.Is(err, hub.ErrNotFound):
-		return errors.New("grant: there is nobody of that userName")
-	case err != nil:
-		return fmt.Errorf("grant: %w", err)
-	}
-	g, err := h.Grant(rt.ctx, actor, hub.GrantRequest{Entry: e.ID, Party: party, Attributes: c.Attributes, Purposes: purposes, Until: until})
-	if err != nil {
-		return err
-	}
-	subject, err := h.SubjectFor(rt.ctx, *p, e)
-	if err != nil {
-		return err
-	}
-	return rt.print(struct {
-		ID      hub.ID         `json:"id"`
-		Subject events.Subject `json:"subject"`
-	}{g.ID, subject}, "grant    %s\nsubject  %s\n", g.ID, subject.Member("uri"))
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		p, err := h.Party(rt.ctx, party)
+		switch {
+		case errors.Is(err, hub.ErrNotFound), err == nil && p.Removed != 0:
+			return errors.New("grant: there is no such party; 'tidings party list' shows them")
+		case err != nil:
+			return fmt.Errorf("grant: %w", err)
+		}
+		e, err := h.EntryByUserName(rt.ctx, c.User)
+		switch {
+		case errors.Is(err, hub.ErrNotFound):
+			return errors.New("grant: there is nobody of that userName")
+		case err != nil:
+			return fmt.Errorf("grant: %w", err)
+		}
+		g, err := h.Grant(rt.ctx, actor, hub.GrantRequest{Entry: e.ID, Party: party, Attributes: c.Attributes, Purposes: purposes, Until: until})
+		if err != nil {
+			return err
+		}
+		subject, err := h.SubjectFor(rt.ctx, *p, e)
+		if err != nil {
+			return err
+		}
+		return rt.print(struct {
+			ID      hub.ID         `json:"id"`
+			Subject events.Subject `json:"subject"`
+		}{g.ID, subject}, "grant    %s\nsubject  %s\n", g.ID, subject.Member("uri"))
+	})
 }
 
 func parseUntil(text string) (time.Time, error) {
@@ -102,28 +99,25 @@ func (c *grantList) Run(rt *runtime) error {
 			return err
 		}
 	}
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	var lines []grantLine
-	for after := (hub.ID{}); ; {
-		grants, err := h.Grants(rt.ctx, party, after, 1000)
-		if err != nil {
-			return err
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		var lines []grantLine
+		for after := (hub.ID{}); ; {
+			grants, err := h.Grants(rt.ctx, party, after, 1000)
+			if err != nil {
+				return err
+			}
+			if len(grants) == 0 {
+				break
+			}
+			for _, g := range grants {
+				lines = append(lines, grantLine{g.ID, g.Party, g.Entry, g.Terms.Attributes, g.Terms.Purposes.Names(),
+					stamp(g.Terms.Until), grantState(g), stamp(g.CreatedAt)})
+				after = g.ID
+			}
 		}
-		if len(grants) == 0 {
-			break
-		}
-		for _, g := range grants {
-			lines = append(lines, grantLine{g.ID, g.Party, g.Entry, g.Terms.Attributes, g.Terms.Purposes.Names(),
-				stamp(g.Terms.Until), grantState(g), stamp(g.CreatedAt)})
-			after = g.ID
-		}
-	}
-	return table(rt, lines, "ID PARTY STATE ATTRIBUTES PURPOSES UNTIL GIVEN", func(l grantLine) []string {
-		return []string{l.ID.String(), l.Party.String(), l.State, strings.Join(l.Attributes, ","), strings.Join(l.Purposes, ","), l.Until, l.Given}
+		return table(rt, lines, "ID PARTY STATE ATTRIBUTES PURPOSES UNTIL GIVEN", func(l grantLine) []string {
+			return []string{l.ID.String(), l.Party.String(), l.State, strings.Join(l.Attributes, ","), strings.Join(l.Purposes, ","), l.Until, l.Given}
+		})
 	})
 }
 
@@ -148,13 +142,10 @@ func (c *grantRevoke) Run(rt *runtime) error {
 	if err != nil {
 		return err
 	}
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := h.Revoke(rt.ctx, actor, grant); err != nil {
-		return err
-	}
-	return rt.print(map[string]any{"id": grant, "revoked": true}, "revoked %s\n", grant)
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		if err := h.Revoke(rt.ctx, actor, grant); err != nil {
+			return err
+		}
+		return rt.print(map[string]any{"id": grant, "revoked": true}, "revoked %s\n", grant)
+	})
 }

@@ -18,20 +18,17 @@ type partyAdd struct {
 }
 
 func (c *partyAdd) Run(rt *runtime) error {
-	h, done, err := rt.openHub(writing, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	p, token, err := h.AddParty(rt.ctx, actor, hub.PartyRequest{
-		Name: c.Name, Profile: c.Profile, SubjectFormat: c.SubjectFormat, MaxAge: time.Duration(c.MaxAge),
-		Origins: c.Origin, Agreement: c.Agreement, Types: c.Types, Attributes: c.Attributes,
+	return rt.withHub(writing, func(h *hub.Hub) error {
+		p, token, err := h.AddParty(rt.ctx, actor, hub.PartyRequest{
+			Name: c.Name, Profile: c.Profile, SubjectFormat: c.SubjectFormat, MaxAge: time.Duration(c.MaxAge),
+			Origins: c.Origin, Agreement: c.Agreement, Types: c.Types, Attributes: c.Attributes,
+		})
+		if err != nil {
+			return err
+		}
+		return rt.print(map[string]any{"id": p.ID, "token": token, "audience": p.Audience},
+			"party     %s\ntoken     %s   (shown this once)\naudience  %s\n", p.ID, token, p.Audience)
 	})
-	if err != nil {
-		return err
-	}
-	return rt.print(map[string]any{"id": p.ID, "token": token, "audience": p.Audience},
-		"party     %s\ntoken     %s   (shown this once)\naudience  %s\n", p.ID, token, p.Audience)
 }
 
 // actor is how the log names what an operator does at the shell.
@@ -49,25 +46,22 @@ type partyLine struct {
 }
 
 func (c *partyList) Run(rt *runtime) error {
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	parties, err := h.Parties(rt.ctx)
-	if err != nil {
-		return err
-	}
-	var lines []partyLine
-	for _, p := range parties {
-		lines = append(lines, partyLine{p.ID, p.Name, p.Audience, p.Profile, p.Agreement, stamp(p.CreatedAt)})
-	}
-	return table(rt, lines, "ID NAME PROFILE AGREEMENT CREATED", func(l partyLine) []string {
-		agreement := "no"
-		if l.Agreement {
-			agreement = "yes"
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		parties, err := h.Parties(rt.ctx)
+		if err != nil {
+			return err
 		}
-		return []string{l.ID.String(), l.Name, l.Profile, agreement, l.Created}
+		var lines []partyLine
+		for _, p := range parties {
+			lines = append(lines, partyLine{p.ID, p.Name, p.Audience, p.Profile, p.Agreement, stamp(p.CreatedAt)})
+		}
+		return table(rt, lines, "ID NAME PROFILE AGREEMENT CREATED", func(l partyLine) []string {
+			agreement := "no"
+			if l.Agreement {
+				agreement = "yes"
+			}
+			return []string{l.ID.String(), l.Name, l.Profile, agreement, l.Created}
+		})
 	})
 }
 
@@ -80,13 +74,10 @@ func (c *partyRemove) Run(rt *runtime) error {
 	if err != nil {
 		return err
 	}
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := h.RemoveParty(rt.ctx, actor, party); err != nil {
-		return err
-	}
-	return rt.print(map[string]any{"id": party, "removed": true}, "removed %s\n", party)
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		if err := h.RemoveParty(rt.ctx, actor, party); err != nil {
+			return err
+		}
+		return rt.print(map[string]any{"id": party, "removed": true}, "removed %s\n", party)
+	})
 }

@@ -37,14 +37,11 @@ func (c *signalRaise) Run(rt *runtime) error {
 	if err := s.Validate(); err != nil {
 		return &misuse{err.Error()}
 	}
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	txn, err := h.Raise(rt.ctx, actor, hub.SignalRequest{UserName: c.User, Signal: s})
-	if err != nil {
-		return err
-	}
-	return rt.print(map[string]any{"txn": txn}, "raised %s\n", txn)
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		txn, err := h.Raise(rt.ctx, actor, hub.SignalRequest{UserName: c.User, Signal: s})
+		if err != nil {
+			return err
+		}
+		return rt.print(map[string]any{"txn": txn}, "raised %s\n", txn)
+	})
 }

@@ -91,6 +91,15 @@ func (rt *runtime) openHub(how opening, conf hub.Config) (*hub.Hub, func() error
 	return nil, nil, errors.Join(err, s.Close())
 }
 
+// withHub runs a command on the engine.
+func (rt *runtime) withHub(how opening, command func(h *hub.Hub) error) error {
+	h, done, err := rt.openHub(how, hub.Config{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(command(h), done())
+}
+
 // keyFile reads the key file. Beside an unused SQLite store, or where --key-file names one for an unused store, it is
 // made: 0600, and complete or not at all, since a store whose key was lost in a crash could not be opened again.
 func (rt *runtime) keyFile(ctx context.Context, s hub.Store) ([]byte, error) {

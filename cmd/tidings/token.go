@@ -8,16 +8,13 @@ type tokenAdd struct {
 }
 
 func (c *tokenAdd) Run(rt *runtime) error {
-	h, done, err := rt.openHub(writing, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	t, text, err := h.AddToken(rt.ctx, hub.Role(c.Role), c.Name)
-	if err != nil {
-		return err
-	}
-	return rt.print(map[string]any{"id": t.ID, "token": text}, "id     %s\ntoken  %s   (shown this once)\n", t.ID, text)
+	return rt.withHub(writing, func(h *hub.Hub) error {
+		t, text, err := h.AddToken(rt.ctx, hub.Role(c.Role), c.Name)
+		if err != nil {
+			return err
+		}
+		return rt.print(map[string]any{"id": t.ID, "token": text}, "id     %s\ntoken  %s   (shown this once)\n", t.ID, text)
+	})
 }
 
 type tokenList struct{}
@@ -31,21 +28,18 @@ type tokenLine struct {
 }
 
 func (c *tokenList) Run(rt *runtime) error {
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	tokens, err := h.Tokens(rt.ctx)
-	if err != nil {
-		return err
-	}
-	var lines []tokenLine
-	for _, t := range tokens {
-		lines = append(lines, tokenLine{t.ID, t.Role, t.Name, stamp(t.CreatedAt), stamp(t.Revoked)})
-	}
-	return table(rt, lines, "ID ROLE NAME CREATED REVOKED", func(l tokenLine) []string {
-		return []string{l.ID.String(), string(l.Role), l.Name, l.Created, l.Revoked}
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		tokens, err := h.Tokens(rt.ctx)
+		if err != nil {
+			return err
+		}
+		var lines []tokenLine
+		for _, t := range tokens {
+			lines = append(lines, tokenLine{t.ID, t.Role, t.Name, stamp(t.CreatedAt), stamp(t.Revoked)})
+		}
+		return table(rt, lines, "ID ROLE NAME CREATED REVOKED", func(l tokenLine) []string {
+			return []string{l.ID.String(), string(l.Role), l.Name, l.Created, l.Revoked}
+		})
 	})
 }
 
@@ -58,13 +52,10 @@ func (c *tokenRevoke) Run(rt *runtime) error {
 	if err != nil {
 		return err
 	}
-	h, done, err := rt.openHub(reading, hub.Config{})
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := h.RevokeToken(rt.ctx, token); err != nil {
-		return err
-	}
-	return rt.print(map[string]any{"id": token, "revoked": true}, "revoked %s\n", token)
+	return rt.withHub(reading, func(h *hub.Hub) error {
+		if err := h.RevokeToken(rt.ctx, token); err != nil {
+			return err
+		}
+		return rt.print(map[string]any{"id": token, "revoked": true}, "revoked %s\n", token)
+	})
 }
