@@ -153,7 +153,7 @@ var feedTests = map[string]func(f *fixture){
 
 var concurrentTests = map[string]func(f *fixture){
 	"readers that follow miss nothing": func(f *fixture) { // I2, I3
-		const writers, each, readers = 4, 25, 3
+		const writers, each, readers = 4, 12, 3
 		p := f.party()
 		users := f.users("u", 12)
 		f.grantAll([]*hub.Party{p}, users, "title")
@@ -246,7 +246,7 @@ var concurrentTests = map[string]func(f *fixture){
 
 	"a grant and a change leave no gap": func(f *fixture) { // I6
 		other := f.open()
-		for i := range 20 {
+		for i := range 12 {
 			p, e := f.party(), f.user(fmt.Sprint("u", i))
 			var wg sync.WaitGroup
 			wg.Go(func() { f.tryOn(other, f.change(e, "title")) })

@@ -205,7 +205,10 @@ func (f *fixture) silent(words ...string) {
 	note(f.store.Changes(f.ctx, 0, 100_000))
 	parties, err := f.store.Parties(f.ctx)
 	f.must(err)
-	for _, p := range parties {
+	for i, p := range parties {
+		if i > 10 && i < len(parties)-10 {
+			continue // as the others
+		}
 		note(f.store.Feed(f.ctx, hub.FeedQuery{Party: p.ID, Limit: 10_000, Values: true}))
 		note(f.store.DeadLetters(f.ctx, p.ID, 1000))
 		streams, err := f.store.Streams(f.ctx, p.ID)

@@ -27,7 +27,7 @@ func atOnce(calls ...func()) {
 }
 
 // rounds is how often a race is run.
-const rounds = 25
+const rounds = 15
 
 // raceTests run pairs of verbs against each other on two handles. Whoever is first, the end has to be one of the two
 // that are allowed.
@@ -202,6 +202,32 @@ var raceTests = map[string]func(f *fixture){
 					f.Fatalf("%v has %d owners", id, n)
 				}
 			}
+		}
+	},
+
+	"settings": func(f *fixture) { // compare and swap
+		other := f.open()
+		s := f.stream(f.party())
+		for range rounds {
+			now := f.streamNow(s)
+			var set atomic.Int32
+			var calls []func()
+			for i := range 6 {
+				own := own(s, "urn:test:updated")
+				calls = append(calls, func() {
+					switch _, err := []hub.Store{f.store, other}[i%2].SetStream(f.ctx, *now, []hub.Delivery{own}); {
+					case err == nil:
+						set.Add(1)
+					case !errors.Is(err, hub.ErrConflict):
+						f.Error(err)
+					}
+				})
+			}
+			atOnce(calls...)
+			if n := set.Load(); n != 1 {
+				f.Fatalf("%d were set", n)
+			}
+			f.settle(s, subscriptions.Done, 0, f.send(s))
 		}
 	},
 

@@ -21,7 +21,7 @@ import (
 // plain model after each; crowds run on two handles at once.
 func random(t *testing.T, factory Factory) {
 	// A driver's package is no place for rapid's files, and the number of runs goes with the soak.
-	for name, value := range map[string]string{"rapid.nofailfile": "true", "rapid.checks": fmt.Sprint(max(10, 4*int(soak()/time.Second)))} {
+	for name, value := range map[string]string{"rapid.nofailfile": "true", "rapid.checks": fmt.Sprint(max(5, 2*int(soak()/time.Second)))} {
 		old := flag.Lookup(name).Value.String()
 		if err := flag.Set(name, value); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -209,7 +210,7 @@ var wideTests = map[string]func(f *fixture){
 	"a line that many parties hear": func(f *fixture) {
 		e := f.user("ada")
 		parties := f.parties(wide)
-		f.grantAll(parties, []*hub.Entry{e}, "title")
+		f.grantAll(parties, []*hub.Entry{e}, "nickName", "title")
 		before := f.head().Position
 		r := f.commit(f.change(e, "title"))
 		if !r.Echoing {
@@ -228,16 +229,26 @@ var wideTests = map[string]func(f *fixture){
 		}
 		f.check()
 		f.changeNow(e.ID, "nickName") // something else in between
-		if rounds := f.finishEchoes(); rounds == 0 {
-			f.Error("there was no echo")
+		ids, err := f.store.Echoes(f.ctx, 10)
+		f.must(err)
+		if len(ids) != 2 {
+			f.Fatalf("echoes: %v", ids)
 		}
+		f.commit(hub.Item{Echo: ids[0]})
+		// Another node has read the same list: what is done is done.
+		two, err := f.open().Commit(f.ctx, hub.Batch{Now: f.tick(), Items: []hub.Item{{Echo: ids[0]}, f.newUser("bob")}})
+		f.must(err)
+		if two.Done != 2 || !errors.Is(two.Errors[0], hub.ErrNotFound) || two.Errors[1] != nil {
+			f.Errorf("%+v", two)
+		}
+		f.finishEchoes()
 		if n := moved(); n != wide {
 			f.Errorf("%d of %d rows were moved", n, wide)
 		}
 		// Who was moved by the echo finds the name after its base: it was stamped anew.
 		now := f.entry(e.ID)
 		last := f.row(parties[len(parties)-1], e.ID).Grant
-		if now.Marks.Of("title") != now.Position || last.Position != now.Position && f.row(parties[0], e.ID).Grant.Position != now.Position {
+		if last.Position < now.Marks.Of("title") {
 			f.Errorf("the echo's names stand at %d, the entry at %d", now.Marks.Of("title"), now.Position)
 		}
 		for _, l := range f.lines(before) {
@@ -313,16 +324,16 @@ var wideTests = map[string]func(f *fixture){
 	},
 
 	"a batch ends at its budget": func(f *fixture) {
-		parties := f.parties(300)
-		users := f.users("u", 8)
+		parties := f.parties(400)
+		users := f.users("u", 4)
 		f.grantAll(parties, users, "title")
 		var items []hub.Item
 		for _, u := range users {
 			items = append(items, f.change(f.entry(u.ID), "title"))
 		}
 		r := f.try(items...)
-		if r.Done != 3 || r.Echoing {
-			f.Fatalf("%d items of 300 rows were taken, echoing %v", r.Done, r.Echoing)
+		if r.Done != 2 || r.Echoing {
+			f.Fatalf("%d items of 400 rows were taken, echoing %v", r.Done, r.Echoing)
 		}
 		for i, u := range users {
 			if changed := f.entry(u.ID).Version == 2; changed != (i < r.Done) {
@@ -330,25 +341,6 @@ var wideTests = map[string]func(f *fixture){
 			}
 		}
 		f.commit(items[r.Done])
-	},
-
-	"two nodes finish one echo": func(f *fixture) {
-		e := f.user("ada")
-		f.grantAll(f.parties(wide), []*hub.Entry{e}, "title")
-		f.changeNow(e.ID, "title")
-		ids, err := f.store.Echoes(f.ctx, 10)
-		f.must(err)
-		if len(ids) != 1 {
-			f.Fatalf("echoes: %v", ids)
-		}
-		other := f.open()
-		f.commit(hub.Item{Echo: ids[0]})
-		r, err := other.Commit(f.ctx, hub.Batch{Now: f.tick(), Items: []hub.Item{{Echo: ids[0]}, f.newUser("bob")}})
-		f.must(err)
-		f.wants(r.Errors[0], hub.ErrNotFound)
-		if r.Done != 2 || r.Errors[1] != nil {
-			f.Errorf("%+v", r)
-		}
 	},
 }
 

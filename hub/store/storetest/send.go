@@ -348,7 +348,7 @@ var sendTests = map[string]func(f *fixture){
 
 	"revocations and attempts race": func(f *fixture) { // I4: whoever is first
 		other := f.open()
-		for range 15 {
+		for range rounds {
 			_, _, g, s := f.changed()
 			a := f.attempt(f.one(s))
 			now := f.tick()
