@@ -2,10 +2,13 @@ package hub_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"tidings/consent"
 	"tidings/events"
 	"tidings/hub"
 	"tidings/hub/schema"
@@ -180,6 +183,89 @@ func TestKeyOfAnotherType(t *testing.T) {
 		}
 		if e := must(w.h.Entry(w.ctx(), anna.ID))(t); e.Attributes["title"] != "Clerk" {
 			t.Errorf("now %v", e.Attributes)
+		}
+	})
+}
+
+// Whether a target may be told is a part of what the attribute that names it says: a grant of the target that begins or
+// ends is a change of it, for that party alone, so that no copy without it is called current.
+func TestGrantOfATargetIsAChange(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		const manager = schema.EnterpriseUser + ":manager"
+		p, other := w.party(hub.PartyRequest{}), w.party(hub.PartyRequest{Name: "other"})
+		bert := w.person("bert", nil)
+		anna := w.person("anna", map[string]any{schema.EnterpriseUser: map[string]any{"manager": map[string]any{"value": "bert"}}})
+		w.grant(p, anna, "title", "manager")
+		w.grant(other, anna, "manager")
+		fetch := func() string { return must(w.h.Subject(w.ctx(), p.caller, w.subjectID(p, anna)))(t).ETag }
+		tag, cursor, beside := fetch(), w.now(p), w.now(other)
+		for _, step := range []func(){
+			func() { w.grant(p, bert, "title") },
+			func() { w.revoke(w.grant(p, bert, "title")) },
+			func() {
+				must(w.h.Grant(w.ctx(), "test", hub.GrantRequest{Entry: bert.ID, Party: p.ID, Attributes: []string{"title"}, Until: w.clock.Add(time.Minute)}))(t)
+			},
+			func() {
+				w.clock = w.clock.Add(time.Hour)
+				if err := w.h.Sweep(w.ctx()); err != nil {
+					t.Fatal(err)
+				}
+			},
+		} {
+			step()
+			page := w.delta(p, cursor, 10)
+			if !names(page, w.subjectID(p, anna), manager) {
+				t.Errorf("read %+v", page.Changes)
+			}
+			now := fetch()
+			if now == tag {
+				t.Errorf("another value under the version %s", tag)
+			}
+			tag, cursor = now, page.Cursor
+		}
+		if page := w.delta(other, beside, 10); len(page.Changes) != 0 {
+			t.Errorf("a party was told of another's grants: %+v", page.Changes)
+		}
+	})
+}
+
+// A target that many entries name is told of in several transactions, none of them wider than any other.
+func TestGrantOfATargetOfMany(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		bert := w.person("bert", nil)
+		var reports []hub.Report
+		for i := range hub.MaxMoves + 10 {
+			r := must(schema.Normalize(schema.User, map[string]any{"userName": fmt.Sprint(i),
+				schema.EnterpriseUser: map[string]any{"manager": map[string]any{"value": "bert"}}}))(t)
+			reports = append(reports, hub.Report{Source: "test", Key: fmt.Sprint(i), Type: schema.User, Resource: &r})
+		}
+		var items []hub.Item
+		for _, r := range must(w.h.Ingest(w.ctx(), reports...))(t) {
+			g := hub.Grant{ID: hub.NewID(), Party: p.ID, Entry: r.Entry.ID, Terms: consent.Terms{
+				Attributes: []string{schema.EnterpriseUser + ":manager"}, Purposes: consent.Transfer | consent.Notify}}
+			items = append(items, hub.Item{Grant: &hub.GrantWrite{Grant: g}, Lines: []hub.Change{{Kind: hub.Granted}}})
+		}
+		for len(items) > 0 {
+			items = items[must(w.store.Commit(w.ctx(), hub.Batch{Now: w.clock.UnixMicro(), Items: items}))(t).Done:]
+		}
+		cursor, before := w.now(p), must(w.store.Head(w.ctx()))(t).Position
+		w.grant(p, bert, "title")
+		if moved := must(w.store.Head(w.ctx()))(t).Position - before; moved > hub.MaxMoves+1 {
+			t.Errorf("one transaction took %d positions", moved)
+		}
+		if err := w.h.FinishEchoes(w.ctx()); err != nil {
+			t.Fatal(err)
+		}
+		told := 0
+		for page := w.delta(p, cursor, 1000); ; page = w.delta(p, page.Cursor, 1000) {
+			told += len(page.Changes)
+			if !page.More {
+				break
+			}
+		}
+		if want := len(reports) + 1; told != want {
+			t.Errorf("told of %d, want %d", told, want)
 		}
 	})
 }

@@ -138,12 +138,24 @@ func Retargeted(before, after []Reference) (names []string) {
 	return names
 }
 
+// Retold is the line for the party's grants of entries that point to the target of a grant's own line, under the attribute
+// name: the party is told its id of a target only while it may know the target, so that what the attribute says to this
+// party, and to no other, begins and ends with that grant.
+func Retold(own Change, name string) Change {
+	return Change{Kind: Regraded, Party: own.Party, Attributes: []string{name}, Actor: own.Actor, Txn: own.Txn}
+}
+
+// Concerned reports whether such a line is about anything that the grant covers.
+func (g *Grant) Concerned(l Change) bool {
+	return g.Ended == 0 && slices.ContainsFunc(l.Attributes, func(n string) bool { return consent.Covered(g.Terms.Attributes, n) })
+}
+
 // Echo is a wide line that is not finished: the same line about further entries, or about further grants of the first
 // of them. Each step is the line again at a new position with its names stamped anew; rows moved later without a line
 // of their own would be missed by a reader whose base has passed the first.
 type Echo struct {
 	ID      ID
-	Line    Change // without position, tag and entry
+	Line    Change // without position, tag and entry; with a party it is about that party's grants only (Retold)
 	Entries []ID
 	// After is the last party of the first entry whose row was moved.
 	After ID

@@ -436,6 +436,9 @@ func (c *commit) line(it *hub.Item, l *hub.Change) {
 		g.Stamp(*l, it.Grant.Names)
 		g.tag, g.dirty = l.Tag, true
 		c.moved++
+		if l.Kind != hub.Regraded {
+			c.refs.owns = append(c.refs.owns, *l)
+		}
 		if g.Ended != 0 || it.Grant.Narrowed {
 			c.ends = append(c.ends, ending{g.Party, g.Entry, g.Ended == 0})
 		}
@@ -553,6 +556,9 @@ func (c *commit) resume(ctx context.Context, id hub.ID) error {
 // wide runs a line about several entries as far as this transaction may go, and returns what is left of it. Lines that
 // move nothing count too, so that a group of ten thousand is many transactions whoever was granted what.
 func (c *commit) wide(ctx context.Context, e hub.Echo) (rest *hub.Echo, err error) {
+	if !e.Line.Party.IsZero() {
+		return c.wideGrants(ctx, e)
+	}
 	ids := e.Entries[:min(len(e.Entries), max(0, hub.MaxMoves-max(c.moved, len(c.lines))))]
 	asks := make([]ask, len(ids))
 	for i, id := range ids {
@@ -580,6 +586,37 @@ func (c *commit) wide(ctx context.Context, e hub.Echo) (rest *hub.Echo, err erro
 			}
 		}
 		after = hub.ID{}
+	}
+	return nil, nil
+}
+
+// wideGrants is wide of a line about one party's grants.
+func (c *commit) wideGrants(ctx context.Context, e hub.Echo) (rest *hub.Echo, err error) {
+	reach := e.Entries[:min(len(e.Entries), max(0, hub.MaxMoves-c.moved))]
+	pairs := make([]hub.Grant, len(reach))
+	for i, id := range reach {
+		pairs[i] = hub.Grant{Party: e.Line.Party, Entry: id}
+	}
+	b := &pgx.Batch{}
+	c.queuePairs(b, pairs)
+	if err := c.tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	for _, id := range reach {
+		g := c.grant(e.Line.Party, id)
+		if g == nil || !g.Concerned(e.Line) {
+			continue
+		}
+		l := e.Line
+		l.Entry, l.Time = id, c.now
+		c.take(&l)
+		g.Stamp(l, l.Attributes)
+		g.tag, g.dirty = l.Tag, true
+		c.moved++
+	}
+	if len(reach) < len(e.Entries) {
+		e.Entries = e.Entries[len(reach):]
+		return &e, nil
 	}
 	return nil, nil
 }

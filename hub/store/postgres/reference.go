@@ -16,6 +16,7 @@ type references struct {
 	keysStood map[sourceKey]hub.ID       // keys in the database of the entries that are written
 	pointing  []foreign                  // to entries that the batch may delete
 	waiting   []foreign                  // unresolved, by a key that the batch may bring
+	owns      []hub.Change               // own lines of grants that began or ended
 	writes    []*pointer
 	byEntry   map[hub.ID]*pointer
 
@@ -101,6 +102,9 @@ func (c *commit) point(ctx context.Context) error {
 			c.resolved(f, owner, c.refs.byEntry[owner], &t)
 		}
 	}
+	if err := c.retell(ctx, &t); err != nil {
+		return err
+	}
 	for _, e := range t.echoes {
 		rest, err := c.wide(ctx, *e)
 		if err != nil {
@@ -111,6 +115,36 @@ func (c *commit) point(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// retell moves a party's grants of entries that point to one which the party may know from now on, or no more.
+func (c *commit) retell(ctx context.Context, t *telling) error {
+	owns := c.refs.owns
+	if len(owns) == 0 {
+		return nil
+	}
+	targets, parties := make([][]byte, len(owns)), make([][]byte, len(owns))
+	for i := range owns {
+		targets[i], parties[i] = owns[i].Entry[:], owns[i].Party[:]
+	}
+	rows, err := c.tx.Query(ctx, `SELECT w.n, r.name, r.from_entry
+		FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS w(target, party, n)
+		CROSS JOIN LATERAL (SELECT DISTINCT name, from_entry FROM reference WHERE target = w.target) AS r
+		CROSS JOIN LATERAL (SELECT id FROM grants WHERE entry = r.from_entry AND party = w.party AND ended = 0 LIMIT 1) AS g
+		ORDER BY w.n, r.name, r.from_entry`, targets, parties)
+	if err != nil {
+		return err
+	}
+	var last *hub.Echo
+	of := int64(-1)
+	return each(rows, func(r *row) {
+		n, name, from := r.int(), r.text(), r.id()
+		if n != of || last.Line.Attributes[0] != name {
+			last = &hub.Echo{ID: hub.NewID(), Line: hub.Retold(owns[n-1], name)}
+			t.echoes, t.seen, of = append(t.echoes, last), append(t.seen, map[hub.ID]bool{}), n
+		}
+		last.Entries = append(last.Entries, from)
+	})
 }
 
 // repoint replaces the references of one written entry.

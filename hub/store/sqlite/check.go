@@ -150,7 +150,7 @@ func checkEchoes(c *conn) (problems []string, err error) {
 			return err
 		}
 		var line hub.Change
-		if json.Unmarshal([]byte(text), &line) != nil || !line.Kind.IsAboutEntry() || len(entries) == 0 || len(entries)%len(hub.ID{}) != 0 {
+		if json.Unmarshal([]byte(text), &line) != nil || !line.Kind.IsAboutEntry() && line.Party.IsZero() || len(entries) == 0 || len(entries)%len(hub.ID{}) != 0 {
 			problems = append(problems, fmt.Sprintf("echo cannot go on: %s", echo))
 		}
 		return nil

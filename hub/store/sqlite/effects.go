@@ -60,14 +60,71 @@ func (t *commit) ownLine(l hub.Change, w *hub.GrantWrite, g *grant) error {
 	g.Stamp(l, w.Names)
 	t.moved++
 	end := l.Kind == hub.Revoked || l.Kind == hub.Expired
-	if !end && !w.Narrowed {
+	if end || w.Narrowed {
+		unsettled, err := t.c.deliveries("d.entry = ? AND d.party = ?", g.Entry[:], g.Party[:])
+		if err != nil {
+			return err
+		}
+		if err := t.withdraw(unsettled, end); err != nil {
+			return err
+		}
+	}
+	if l.Kind == hub.Regraded {
 		return nil
 	}
-	unsettled, err := t.c.deliveries("d.entry = ? AND d.party = ?", g.Entry[:], g.Party[:])
-	if err != nil {
+	return t.retell(l)
+}
+
+// retell moves the party's grants of entries that point to one which the party may know from now on, or no more.
+func (t *commit) retell(own hub.Change) error {
+	pointing := map[string][]hub.ID{}
+	if err := t.c.each(func(r row) error {
+		var name string
+		var from hub.ID
+		err := r.Scan(&name, id(&from))
+		pointing[name] = append(pointing[name], from)
+		return err
+	}, "SELECT DISTINCT r.name, r.from_entry FROM reference r CROSS JOIN grants g ON g.entry = r.from_entry AND g.party = ? "+
+		"WHERE r.target = ? AND g.ended = 0", own.Party[:], own.Entry[:]); err != nil {
 		return err
 	}
-	return t.withdraw(unsettled, end)
+	for _, name := range sortedKeys(pointing) {
+		rest, err := t.spread(hub.Echo{ID: hub.NewID(), Line: hub.Retold(own, name), Entries: pointing[name]})
+		if err == nil && rest != nil {
+			err = t.echo(*rest)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spreadGrants is spread of a line about one party's grants.
+func (t *commit) spreadGrants(e hub.Echo) (rest *hub.Echo, err error) {
+	var pairs []pair
+	for _, id := range e.Entries {
+		pairs = append(pairs, pair{e.Line.Party, id})
+	}
+	if err := t.loadPairs(pairs); err != nil {
+		return nil, err
+	}
+	for i, id := range e.Entries {
+		if t.moved >= hub.MaxMoves {
+			return &hub.Echo{ID: e.ID, Line: e.Line, Entries: e.Entries[i:]}, nil
+		}
+		g := t.pairs[pair{e.Line.Party, id}]
+		if g == nil || !g.Concerned(e.Line) {
+			continue
+		}
+		l := e.Line
+		l.Position, l.Tag, l.Entry, l.Time = 0, hub.Tag{}, id, t.now
+		t.append(&l)
+		g.Stamp(l, l.Attributes)
+		g.dirty, g.regraded = true, true
+		t.moved++
+	}
+	return nil, nil
 }
 
 // withdraw ends the deliveries, or un-makes them, stream by stream.
@@ -218,6 +275,9 @@ func (t *commit) hearers(s hub.Signal, e *entry) (parties []hub.ID, err error) {
 // spread makes the same line about each of the entries, those that live (for a deletion: that are there), first of them
 // from the party after the given one. It returns what the budget did not reach.
 func (t *commit) spread(e hub.Echo) (rest *hub.Echo, err error) {
+	if !e.Line.Party.IsZero() {
+		return t.spreadGrants(e)
+	}
 	if err := t.loadEntries(e.Entries); err != nil {
 		return nil, err
 	}
