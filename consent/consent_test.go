@@ -88,7 +88,8 @@ func TestTellNothingElse(t *testing.T) {
 }
 
 func TestMaxAge(t *testing.T) {
-	policy := Policy{MaxAge: 24 * time.Hour, Classes: []Class{{Attributes: []string{"emails"}, MaxAge: time.Hour}, {Attributes: []string{"name.familyName"}, MaxAge: 2 * time.Hour}}}
+	policy := Policy{MaxAge: 24 * time.Hour, Classes: []Class{{Attributes: []string{"emails"}, MaxAge: time.Hour}, {Attributes: []string{"name.familyName"}, MaxAge: 2 * time.Hour},
+		{Attributes: []string{"active"}, MaxAge: 30 * time.Minute}}}
 	now := int64(1_000_000_000)
 	in := func(d time.Duration) int64 { return now + d.Microseconds() }
 	for _, c := range []struct {
@@ -100,6 +101,7 @@ func TestMaxAge(t *testing.T) {
 		{"policy", Terms{Attributes: []string{"title"}}, Bounds{}, 24 * time.Hour},
 		{"shortest class", Terms{Attributes: []string{"title", "emails"}}, Bounds{}, time.Hour},
 		{"class of a part", Terms{Attributes: []string{"name"}}, Bounds{}, 2 * time.Hour},
+		{"active comes with notices", Terms{Attributes: []string{"title"}, Purposes: both}, Bounds{}, 30 * time.Minute},
 		{"party", Terms{Attributes: []string{"emails"}}, Bounds{MaxAge: time.Minute}, time.Minute},
 		{"grant", Terms{Attributes: []string{"emails"}, Until: in(90 * time.Second)}, Bounds{MaxAge: 2 * time.Minute}, 90 * time.Second},
 		{"whole seconds", Terms{Until: in(1500 * time.Millisecond)}, Bounds{}, time.Second},

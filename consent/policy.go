@@ -32,7 +32,7 @@ func Default() Policy {
 	return Policy{
 		MaxAge: 24 * time.Hour,
 		Classes: []Class{
-			{Name: "standing", MaxAge: 15 * time.Minute, Attributes: []string{"active", "groups", "roles", "entitlements"}},
+			{Name: "standing", MaxAge: 15 * time.Minute, Attributes: []string{"groups", "roles", "entitlements"}},
 			{Name: "contact", MaxAge: time.Hour, Attributes: []string{"emails", "phoneNumbers", "addresses", "ims"}},
 			{Name: "work", MaxAge: 12 * time.Hour, Attributes: []string{"title", "userType",
 				enterprise + "employeeNumber", enterprise + "costCenter", enterprise + "organization",
@@ -81,11 +81,12 @@ func (c Class) touches(name string) bool {
 }
 
 // MaxAge is how long a copy of the named attributes fetched at now (Unix microseconds) may be kept: the shortest of the
-// policy's classes, the party's bound and what is left of the grant; never negative, whole seconds.
+// policy's classes, the party's bound and what is left of the grant; never negative, whole seconds. Whoever is notified
+// gets "active" too, and so its class counts.
 func MaxAge(terms Terms, p Policy, b Bounds, now int64) time.Duration {
 	age := p.MaxAge
 	for _, c := range p.Classes {
-		if c.MaxAge > 0 && slices.ContainsFunc(terms.Attributes, c.touches) {
+		if c.MaxAge > 0 && (slices.ContainsFunc(terms.Attributes, c.touches) || terms.Purposes.Has(Notify) && c.touches("active")) {
 			age = min(age, c.MaxAge)
 		}
 	}

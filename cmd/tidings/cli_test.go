@@ -309,9 +309,9 @@ func TestWrongNames(t *testing.T) {
 			{"grant add --user anna --attributes shoeSize --party " + shop.ID, "shoeSize"},
 			{"grant add --user anna --attributes title --until 2001-01-01T00:00:00Z --party " + shop.ID, "in the past"},
 			{"grant add --user anna --attributes userName --party " + club.ID, "agreement"},
-			{"grant revoke " + some, "not found"},
-			{"party remove " + some, "not found"},
-			{"token revoke " + some, "not found"},
+			{"grant revoke " + some, "there is nothing of that name or id"},
+			{"party remove " + some, "there is nothing of that name or id"},
+			{"token revoke " + some, "there is nothing of that name or id"},
 			{"party add --name=", "a name of 1 to 200 characters"},
 			{"party add --name x --max-age 10ms", "whole seconds"},
 			{"party add --name x --origin shop", "an origin looks like"},
@@ -547,7 +547,7 @@ func TestJSON(t *testing.T) {
 		if out := s.does(append([]string{"party", "list", "--json"}, site.flags...)...); out != "" {
 			t.Errorf("nobody is listed as %q", out)
 		}
-		s.refuses(1, "not found", append([]string{"party", "remove", id}, site.flags...)...)
+		s.refuses(1, "there is nothing of that name or id", append([]string{"party", "remove", id}, site.flags...)...)
 		s.refuses(1, "no such party", append([]string{"grant", "add", "--user", "anna", "--party", id, "--attributes", "title"}, site.flags...)...)
 	})
 }

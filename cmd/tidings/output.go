@@ -89,6 +89,8 @@ func explain(err error) string {
 		return "the key file does not belong to this store; give the right one with --key-file"
 	case errors.Is(err, hub.ErrKeyFile):
 		return "the key file does not hold a key; it is one line that begins with tidings-key-1"
+	case errors.Is(err, hub.ErrNotFound):
+		return "there is nothing of that name or id, or it has ended; the list commands show what there is"
 	case errors.Is(err, hub.ErrNewer):
 		return "the store was written by a newer version of tidings; run that version"
 	case errors.As(err, &op) && errors.Is(err, syscall.EADDRINUSE):
