@@ -38,17 +38,19 @@ func (l *lane) prod() {
 }
 
 // room is how many deliveries may be begun now; if none, until when to rest (zero: until something lands or comes). A
-// round costs two transactions, so half a window is waited for.
+// round costs two transactions, so half a window is waited for; no more is begun at once, so that one half is made while
+// the other is under way.
 func (l *lane) room(now time.Time) (n int, rest time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Before(l.rest) {
 		return 0, l.rest
 	}
-	if n = l.window - l.flying; n < (l.window+1)/2 {
-		n = 0
+	half := (l.window + 1) / 2
+	if l.window-l.flying < half {
+		return 0, time.Time{}
 	}
-	return n, time.Time{}
+	return half, time.Time{}
 }
 
 // fly sends what may be sent until nothing is left and nothing is under way.
@@ -238,8 +240,11 @@ func (l *lane) restFor(d time.Duration) {
 	l.rest = time.Now().Add(d)
 }
 
-// land settles what attempts of a lane brought back, together with what lands while the engine is busy settling. A
-// delivery counts as flying until that is committed.
+// gather is how long what landed waits for company while other attempts are under way: nothing is begun before half a
+// window is free, and each settling is a transaction.
+const gather = 5 * time.Millisecond
+
+// land settles what attempts of a lane brought back, together with what lands while the engine is busy settling.
 func (p *Pusher) land(ctx context.Context, l *lane, outcomes []hub.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,6 +255,11 @@ func (p *Pusher) land(ctx context.Context, l *lane, outcomes []hub.Outcome) {
 	}
 	l.settling = true
 	for len(l.landed) > 0 {
+		if l.flying > 0 && len(l.landed) < l.window/4 {
+			l.mu.Unlock()
+			time.Sleep(gather)
+			l.mu.Lock()
+		}
 		batch := l.landed
 		l.landed = nil
 		l.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func BenchmarkPush(b *testing.B) {
 		h.runPusher()
 		key := must(events.GenerateKey(events.ES256))(b)
 		var payload []byte
-		var push, bare, durable time.Duration
+		var push, bare, durable, spent time.Duration
 		timed := func(total *time.Duration, f func()) {
 			began := time.Now()
 			f()
@@ -57,7 +58,9 @@ func BenchmarkPush(b *testing.B) {
 		}
 		for n := 1; b.Loop(); n++ {
 			sink.expect(people)
+			busy := cpuTime()
 			timed(&push, func() { h.changed(everybody, n); sink.wait(b) })
+			spent += cpuTime() - busy
 			b.StopTimer()
 			if payload == nil {
 				payload = must(base64.RawURLEncoding.DecodeString(strings.Split(sink.last(), ".")[1]))(b)
@@ -73,6 +76,7 @@ func BenchmarkPush(b *testing.B) {
 		b.ReportMetric(n/bare.Seconds(), "bare-events/s")
 		b.ReportMetric(bare.Seconds()/push.Seconds(), "of-bare")
 		b.ReportMetric(durable.Seconds()/push.Seconds(), "of-durable")
+		b.ReportMetric(spent.Seconds()*1000/n, "cpu-s/1000") // the receiver's with it, PostgreSQL's without
 	})
 }
 
@@ -124,6 +128,15 @@ func BenchmarkPushLatency(b *testing.B) {
 		b.ReportMetric(took[len(took)/2].Seconds()*1000, "p50-ms")
 		b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
 	})
+}
+
+// cpuTime is what this process has used of the cores.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // onBoth runs a benchmark on both stores, each with an outbox of its own for the baseline.
