@@ -88,6 +88,10 @@ func grantable(t schema.Type, text string) (string, error) {
 	return name, err
 }
 
+// clockSkew is how far the clocks of two nodes may be apart. A grant that ends within it begins anew when it is given
+// again: another node may have taken it for ended and withdrawn or passed over what its readers are still owed.
+const clockSkew = int64(time.Minute / time.Microsecond)
+
 // grantItem decides what giving means for the grant as it stands: a beginning, other terms, or nothing.
 func (h *Hub) grantItem(ctx context.Context, actor string, r GrantRequest, terms consent.Terms) (Item, error) {
 	entry, err := h.person(ctx, r.Entry, r.UserName)
@@ -112,7 +116,7 @@ func (h *Hub) grantItem(ctx context.Context, actor string, r GrantRequest, terms
 		return Item{Grant: &GrantWrite{Grant: g}, Lines: []Change{line}}, nil
 	}
 	g := *page.Rows[0].Grant
-	if g.Ended != 0 || g.Terms.Expired(now) {
+	if g.Ended != 0 || g.Terms.Expired(now+clockSkew) {
 		g.Terms = terms
 		line.Kind = Granted
 		// An expired grant that still waits for its tombstone has its deliveries withdrawn with the old terms.

@@ -111,6 +111,11 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 	if s.Row != nil && s.Row.Grant != nil {
 		a.Given, a.Regraded = s.Row.Grant.Given, s.Row.Grant.Regraded
 	}
+	if s.Delivery.Remake {
+		// Its tokens were made under wider terms and their attempt was lost. They must not begin again, also if another
+		// node makes them anew and releases them before this attempt begins.
+		a.Regraded = -1
+	}
 	if len(s.Delivery.Tokens) > 0 {
 		return a, nil
 	}
