@@ -269,3 +269,29 @@ func TestGrantOfATargetOfMany(t *testing.T) {
 		}
 	})
 }
+
+// A key that an entry gave up means nobody, or whoever is called so now: pointers by it do not stay with the entry.
+func TestKeyGivenUp(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		user := func(key, name string, aliases ...string) *hub.Entry {
+			r := must(schema.Normalize(schema.User, map[string]any{"userName": name}))(t)
+			return w.ingest(hub.Report{Source: "test", Key: key, Aliases: aliases, Type: schema.User, Resource: &r}).Entry
+		}
+		a := user("1", "anna", "dn=x")
+		g := must(schema.Normalize(schema.Group, map[string]any{"displayName": "G", "members": []any{map[string]any{"value": "dn=x"}}}))(t)
+		w.ingest(hub.Report{Source: "test", Key: "g", Type: schema.Group, Resource: &g})
+		p := w.party(hub.PartyRequest{})
+		w.grant(p, a, "groups")
+		cursor := w.now(p)
+		user("1", "anna", "dn=y")
+		if page := w.delta(p, cursor, 10); !names(page, w.subjectID(p, a), "groups") {
+			t.Errorf("the end of a membership: %+v", page.Changes)
+		}
+		b := user("2", "bert", "dn=x")
+		_, toA, _ := w.store.References(w.ctx(), a.ID)
+		_, toB, _ := w.store.References(w.ctx(), b.ID)
+		if len(toA) != 0 || len(toB) != 1 {
+			t.Errorf("to the one that gave it up %v, to the one that has it %v", toA, toB)
+		}
+	})
+}

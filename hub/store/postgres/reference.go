@@ -96,6 +96,9 @@ func (c *commit) point(ctx context.Context) error {
 	if err := c.unpoint(ctx, &t); err != nil {
 		return err
 	}
+	if err := c.givenUp(ctx, &t); err != nil {
+		return err
+	}
 	for _, f := range c.refs.waiting {
 		// A line of its own only where the key came in this batch: a refused item brought nothing.
 		if owner := c.keys[sourceKey{f.source, f.Key}]; !owner.IsZero() && c.refs.byEntry[f.From] == nil {
@@ -201,6 +204,38 @@ func (c *commit) resolve(source, key string) hub.ID {
 		return id
 	}
 	return hub.ID{}
+}
+
+// givenUp reads the references by keys that living entries gave up: they do not stay with whoever was called so.
+func (c *commit) givenUp(ctx context.Context, t *telling) error {
+	var given []sourceKey
+	var owners [][]byte
+	for k, id := range c.refs.keysStood {
+		if c.keys[k] != id && c.lives(id, nil) {
+			given, owners = append(given, k), append(owners, id[:])
+		}
+	}
+	if len(given) == 0 {
+		return nil
+	}
+	sources, keys := unzip(given)
+	rows, err := c.tx.Query(ctx, `SELECT r.from_entry, r.name, r.key, r.target, r.source
+		FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS w(source, key, target)
+		JOIN reference r ON r.target = w.target AND r.source = w.source AND r.key = w.key`, sources, keys, owners)
+	if err != nil {
+		return err
+	}
+	return each(rows, func(r *row) {
+		f := readForeign(r)
+		if c.refs.byEntry[f.From] != nil {
+			return
+		}
+		by := c.refs.byEntry[f.Target]
+		if f.Name == members && by != nil {
+			t.add(f.Target, groups, by.line)
+		}
+		c.resolved(f, c.keys[sourceKey{f.source, f.Key}], by, t)
+	})
 }
 
 // unpoint takes deleted entries out of the references of others. The key may belong to another entry by now.

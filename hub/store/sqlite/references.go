@@ -182,18 +182,25 @@ func (c *conn) replaceReferences(e *entry, was []reference, now []hub.Reference)
 	return nil
 }
 
-// unpoint takes entries that are gone out of the references of others; a vanished target is a change of the attribute
-// that named it. The key may belong to another entry by now.
+// gaveUp: the entry is not called by the key any more.
+func (e *entry) gaveUp(source, key string) bool {
+	return e.erased || source == e.sourceWas && slices.Contains(e.keysWas, key) && (e.Source != source || !slices.Contains(e.keys, key))
+}
+
+// unpoint takes entries that are gone, or called otherwise, out of the references of others; a vanished target is a change
+// of the attribute that named it. The key may belong to another entry by now.
 func (t *commit) unpoint() (wides []wide, err error) {
 	for _, e := range t.order {
-		if !e.erased {
+		if !e.erased && !slices.ContainsFunc(e.keysWas, func(k string) bool { return e.gaveUp(e.sourceWas, k) }) {
 			continue
 		}
 		var to []reference
 		var called []name
 		if err := t.c.each(func(r row) error {
 			p, err := scanReference(r)
-			to, called = append(to, p), append(called, keyName(p.source, p.Key))
+			if e.gaveUp(p.source, p.Key) {
+				to, called = append(to, p), append(called, keyName(p.source, p.Key))
+			}
 			return err
 		}, "SELECT "+referenceColumns+" FROM reference WHERE target = ?", e.ID[:]); err != nil {
 			return nil, err
@@ -205,7 +212,11 @@ func (t *commit) unpoint() (wides []wide, err error) {
 			if err := t.c.point(p.Reference, t.owners[called[i]]); err != nil {
 				return nil, err
 			}
-			if heir := t.owners[called[i]]; p.Name == "members" && !heir.IsZero() {
+			if p.Name != "members" {
+				continue
+			}
+			wides = append(wides, told(e.line, "groups", []hub.ID{e.ID}))
+			if heir := t.owners[called[i]]; !heir.IsZero() {
 				wides = append(wides, told(e.line, "groups", []hub.ID{heir}))
 			}
 		}
