@@ -204,3 +204,37 @@ func TestBounds(t *testing.T) {
 		}
 	})
 }
+
+// panicking is a store that breaks while it is told to.
+type panicking struct {
+	hub.Store
+	now bool
+}
+
+func (p *panicking) Commit(ctx context.Context, b hub.Batch) (hub.Receipt, error) {
+	if p.now {
+		panic("a bug")
+	}
+	return p.Store.Commit(ctx, b)
+}
+
+// One report that breaks the program must not close the door to all that come after it.
+func TestPanicLeavesTheDoorOpen(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		s := &panicking{Store: w.store}
+		h := must(hub.Open(w.ctx(), s, w.key, w.config()))(t)
+		r := must(schema.Normalize(schema.User, map[string]any{"userName": "anna"}))(t)
+		report := hub.Report{Source: "test", Key: "anna", Type: schema.User, Resource: &r}
+		s.now = true
+		func() {
+			defer func() { recover() }()
+			h.Ingest(w.ctx(), report)
+		}()
+		s.now = false
+		ctx, cancel := context.WithTimeout(w.ctx(), 5*time.Second)
+		defer cancel()
+		if _, err := h.Ingest(ctx, report); err != nil {
+			t.Errorf("after a panic: %v", err)
+		}
+	})
+}

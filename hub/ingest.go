@@ -17,6 +17,9 @@ const (
 	maxRounds = 20
 )
 
+// errCutShort: whoever committed for all who wait broke off.
+var errCutShort = errors.New("cut short")
+
 // job is one report on its way to the door.
 type job struct {
 	report Report
@@ -86,29 +89,31 @@ func (h *Hub) await(ctx context.Context, j *job) error {
 			return ctx.Err()
 		case h.door <- struct{}{}:
 			h.lead(ctx)
-			<-h.door
 		}
 	}
 }
 
-// lead commits one batch of whatever is queued. Its own caller's going away must not cut off the others.
+// lead commits one batch of whatever is queued, and opens the door again. Its own caller's going away must not cut off the
+// others; nor must a panic, which one bad report can bring and a server recovers: whatever happens, everybody is answered.
 func (h *Hub) lead(ctx context.Context) {
+	defer func() { <-h.door }()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
-	jobs := h.queue.take(maxBatch)
-	if len(jobs) == 0 {
-		return
-	}
-	for len(jobs) > 0 {
-		again, err := h.round(ctx, jobs)
-		if err != nil {
-			for _, j := range jobs {
-				select {
-				case <-j.done:
-				default:
-					j.finish(Result{}, err)
-				}
+	taken := h.queue.take(maxBatch)
+	err := errCutShort
+	defer func() {
+		for _, j := range taken {
+			select {
+			case <-j.done:
+			default:
+				j.finish(Result{}, err)
 			}
+		}
+	}()
+	for jobs := taken; len(jobs) > 0; {
+		again, failed := h.round(ctx, jobs)
+		if failed != nil {
+			err = failed
 			return
 		}
 		jobs = again
