@@ -107,33 +107,38 @@ func Complex(members map[string]Subject) Subject {
 	return canonical(FormatComplex, fields)
 }
 
-// simple makes a subject of string members, given as name, value, and so on.
+// simple makes a subject of string members, given as name, value, and so on, in
+// the order of names. A page of changes makes hundreds.
 func simple(format string, pairs ...string) Subject {
 	members := make(map[string]string, len(pairs)/2)
-	fields := make(map[string]string, len(pairs)/2)
+	out := quote([]byte(`{"format":`), format)
 	for i := 0; i < len(pairs); i += 2 {
 		members[pairs[i]] = pairs[i+1]
-		fields[pairs[i]] = string(quote(nil, pairs[i+1]))
+		out = append(quote(append(out, ','), pairs[i]), ':')
+		out = quote(out, pairs[i+1])
 	}
 	if checkMembers(format, members) != nil {
 		return Subject{}
 	}
-	return canonical(format, fields)
+	return sized(format, append(out, '}'))
 }
 
-// canonical makes the subject's one text from its members' JSON. What
-// ParseSubject would refuse for its size is the zero Subject.
+// canonical makes the subject's one text from its members' JSON.
 func canonical(format string, fields map[string]string) Subject {
 	out := quote([]byte(`{"format":`), format)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		out = append(quote(append(out, ','), name), ':')
 		out = append(out, fields[name]...)
 	}
-	out = append(out, '}')
-	if len(out) > MaxSubject {
+	return sized(format, append(out, '}'))
+}
+
+// sized makes what ParseSubject would refuse for its size the zero Subject.
+func sized(format string, text []byte) Subject {
+	if len(text) > MaxSubject {
 		return Subject{}
 	}
-	return Subject{format: format, text: string(out)}
+	return Subject{format: format, text: string(text)}
 }
 
 // IsZero reports whether s identifies nothing.

@@ -82,6 +82,14 @@ type reading struct {
 	sector *sector
 	page   *FeedPage
 	now    int64
+	last   aged
+}
+
+// aged is the lifetime that terms were found to give on a page.
+type aged struct {
+	page  *FeedPage
+	terms consent.Terms
+	age   int64
 }
 
 // startReading opens a cursor for a party: "" begins a snapshot, "now" stands at the head.
@@ -186,9 +194,10 @@ func ruled(row FeedRow, p Party, policy consent.Policy) (consent.Row, bool) {
 
 func (r *reading) item(row FeedRow, terms consent.Terms, t consent.Telling) events.Item {
 	p := r.page.Party
+	id := r.sector.subject(row.Entry.ID)
 	it := events.Item{
-		ID:         r.sector.subject(row.Entry.ID),
-		Subject:    r.sector.scim(row.Entry.Type, row.Entry.ID),
+		ID:         id,
+		Subject:    scim(row.Entry.Type, id),
 		Type:       string(row.Entry.Type),
 		Change:     events.Kind(t.Kind),
 		Attributes: t.Names,
@@ -202,10 +211,20 @@ func (r *reading) item(row FeedRow, terms consent.Terms, t consent.Telling) even
 		return it
 	}
 	if terms.Purposes.Has(consent.Transfer) {
-		age := int64(consent.MaxAge(terms, r.page.Head.Policy, p.Bounds, r.now).Seconds())
+		age := r.maxAge(terms)
 		it.MaxAge = &age
 	}
 	return it
+}
+
+// maxAge is how long a copy may be kept, in seconds. Rows of a page seldom differ in their terms, and finding the classes
+// of every name anew was a sixth of a page.
+func (r *reading) maxAge(terms consent.Terms) int64 {
+	if l := r.last; l.page != r.page || l.terms.Until != terms.Until || !slices.Equal(l.terms.Attributes, terms.Attributes) {
+		age := consent.MaxAge(terms, r.page.Head.Policy, r.page.Party.Bounds, r.now)
+		r.last = aged{r.page, terms, int64(age.Seconds())}
+	}
+	return r.last.age
 }
 
 // gone: the party's knowledge of the entry ended because the entry did, and not by the end of its grant.

@@ -201,9 +201,10 @@ func (h *Hub) SubjectFor(ctx context.Context, p Party, e *Entry) (events.Subject
 	if err != nil {
 		return events.Subject{}, err
 	}
-	return s.scim(e.Type, e.ID), nil
+	return scim(e.Type, s.subject(e.ID)), nil
 }
 
-func (s *sector) scim(t schema.Type, entry ID) events.Subject {
-	return events.SCIM("/"+string(t)+"s/"+s.subject(entry), "")
+// scim is the identifier of a subject id.
+func scim(t schema.Type, subject string) events.Subject {
+	return events.SCIM("/"+string(t)+"s/"+subject, "")
 }

@@ -148,7 +148,7 @@ func (h *Hub) Live(ctx context.Context, party ID, text string, limit int) (notic
 	more, err = read.next(ctx, limit, false, func(row FeedRow, terms consent.Terms, t consent.Telling) error {
 		if terms.Purposes.Has(consent.Notify) {
 			notices = append(notices, Notice{
-				Entry: row.Entry.ID, Subject: read.sector.scim(row.Entry.Type, row.Entry.ID),
+				Entry: row.Entry.ID, Subject: scim(row.Entry.Type, read.sector.subject(row.Entry.ID)),
 				Cursor: before, Removed: t.Kind == consent.Removed,
 			})
 		}
