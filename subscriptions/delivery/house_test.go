@@ -25,6 +25,7 @@ type house struct {
 	t   testing.TB
 	ctx context.Context
 	*hub.Hub
+	store hub.Store
 }
 
 func newHouse(t testing.TB) *house {
@@ -52,7 +53,7 @@ func newStoredHouse(t testing.TB) (*house, hub.Store) {
 		}
 		store.Close()
 	})
-	return &house{t, ctx, h}, store
+	return &house{t, ctx, h, store}, store
 }
 
 func must[T any](v T, err error) func(testing.TB) T {
