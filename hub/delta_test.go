@@ -158,23 +158,9 @@ func TestWideLine(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		const members = hub.MaxMoves + 500
 		p := w.party(hub.PartyRequest{})
-		var reports []hub.Report
 		var refs []any
-		for i := range members {
-			name := fmt.Sprintf("person%d", i)
-			r := must(schema.Normalize(schema.User, map[string]any{"userName": name}))(t)
-			reports = append(reports, hub.Report{Source: "test", Key: name, Type: schema.User, Resource: &r})
-			refs = append(refs, map[string]any{"value": name})
-		}
-		var items []hub.Item
-		for _, r := range must(w.h.Ingest(w.ctx(), reports...))(t) {
-			g := hub.Grant{ID: hub.NewID(), Party: p.ID, Entry: r.Entry.ID, Terms: consent.Terms{Attributes: []string{"groups"}, Purposes: consent.Transfer | consent.Notify}}
-			line := hub.Change{Kind: hub.Granted, Entry: r.Entry.ID, Party: p.ID, Time: 1}
-			items = append(items, hub.Item{Grant: &hub.GrantWrite{Grant: g}, Lines: []hub.Change{line}})
-		}
-		for len(items) > 0 {
-			receipt := must(w.store.Commit(w.ctx(), hub.Batch{Now: 1, Items: items[:min(len(items), 500)]}))(t)
-			items = items[receipt.Done:]
+		for i := range w.crowd(p, members, "groups") {
+			refs = append(refs, map[string]any{"value": fmt.Sprintf("person%d", i)})
 		}
 		group := func(name string) {
 			r := must(schema.Normalize(schema.Group, map[string]any{"displayName": name, "members": refs}))(t)

@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -149,6 +150,43 @@ func (w *world) subjectID(p testParty, e *hub.Entry) string {
 	w.t.Helper()
 	s := must(w.h.SubjectFor(w.ctx(), p.Party, e))(w.t)
 	return s.Member("uri")[len("/Users/"):]
+}
+
+// crowd makes many people with a grant each, in few transactions.
+func (w *world) crowd(p testParty, n int, attributes ...string) (people []*hub.Entry) {
+	w.t.Helper()
+	var reports []hub.Report
+	for i := range n {
+		name := fmt.Sprintf("person%d", i)
+		r := must(schema.Normalize(schema.User, map[string]any{"userName": name}))(w.t)
+		reports = append(reports, hub.Report{Source: "test", Key: name, Type: schema.User, Resource: &r})
+	}
+	var items []hub.Item
+	for _, r := range must(w.h.Ingest(w.ctx(), reports...))(w.t) {
+		people = append(people, r.Entry)
+		g := hub.Grant{ID: hub.NewID(), Party: p.ID, Entry: r.Entry.ID, Terms: consent.Terms{Attributes: attributes, Purposes: consent.Transfer | consent.Notify}}
+		line := hub.Change{Kind: hub.Granted, Entry: r.Entry.ID, Party: p.ID, Time: 1}
+		items = append(items, hub.Item{Grant: &hub.GrantWrite{Grant: g}, Lines: []hub.Change{line}})
+	}
+	for len(items) > 0 {
+		receipt := must(w.store.Commit(w.ctx(), hub.Batch{Now: 1, Items: items[:min(len(items), 500)]}))(w.t)
+		items = items[receipt.Done:]
+	}
+	return people
+}
+
+// patchAll gives all of them the same patch, in one call.
+func (w *world) patchAll(people []*hub.Entry, operations ...map[string]any) {
+	w.t.Helper()
+	var reports []hub.Report
+	for _, e := range people {
+		reports = append(reports, hub.Report{Entry: e.ID, Patch: patchBody(w.t, operations...)})
+	}
+	for _, r := range must(w.h.Ingest(w.ctx(), reports...))(w.t) {
+		if r.Err != nil || r.Kind != hub.Updated {
+			w.t.Fatalf("a change was not taken: %+v", r)
+		}
+	}
 }
 
 func (w *world) revoke(g *hub.Grant) {
