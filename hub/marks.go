@@ -2,7 +2,6 @@ package hub
 
 import (
 	"encoding/binary"
-	"maps"
 	"slices"
 )
 
@@ -36,16 +35,25 @@ func (m Marks) Stamp(position int64, names ...string) Marks {
 	if len(names) == 0 {
 		return m
 	}
-	all := map[string]int64{}
-	m.each(func(name []byte, position int64) { all[string(name)] = position })
-	for _, n := range names {
-		all[n] = position
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	out := make(Marks, 0, len(m)+len(names)*24)
+	put := func(name string, at int64) {
+		out = binary.AppendUvarint(out, uint64(len(name)))
+		out = append(out, name...)
+		out = binary.AppendUvarint(out, uint64(at))
 	}
-	var out Marks
-	for _, n := range slices.Sorted(maps.Keys(all)) {
-		out = binary.AppendUvarint(out, uint64(len(n)))
-		out = append(out, n...)
-		out = binary.AppendUvarint(out, uint64(all[n]))
+	m.each(func(name []byte, at int64) {
+		for len(names) > 0 && names[0] < string(name) {
+			put(names[0], position)
+			names = names[1:]
+		}
+		if len(names) > 0 && names[0] == string(name) {
+			at, names = position, names[1:]
+		}
+		put(string(name), at)
+	})
+	for _, n := range names {
+		put(n, position)
 	}
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tidings/hub"
+	"tidings/hub/schema"
 )
 
 // write sends everything the transaction decided with one round trip (two where something on its way ends): a statement
@@ -145,7 +146,7 @@ func queueEntriesWhole(b *pgx.Batch, list []*entry, statement string) error {
 		if e.Deleted == 0 {
 			doc := "{}"
 			if e.Attributes != nil {
-				text, err := json.Marshal(e.Attributes)
+				text, err := schema.Encode(e.Attributes)
 				if err != nil {
 					return err
 				}

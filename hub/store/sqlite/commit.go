@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tidings/hub"
+	"tidings/hub/schema"
 )
 
 // commit is the state of one transaction: what the batch touches, as it stood and as it will stand. Items are checked
@@ -407,8 +408,8 @@ func (t *commit) applyEntry(it *hub.Item) error {
 	for _, k := range keys {
 		t.owners[keyName(e.Source, k)] = e.ID
 	}
-	doc, err := jsonText(w.Entry.Attributes)
-	e.doc = doc
+	doc, err := schema.Encode(w.Entry.Attributes)
+	e.doc = string(doc)
 	return err
 }
 
