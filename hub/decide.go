@@ -44,7 +44,7 @@ func (h *Hub) load(ctx context.Context, jobs []*job) (*view, error) {
 			if wanted[r.Source] == nil {
 				wanted[r.Source] = map[string]bool{}
 			}
-			for _, key := range r.keys() {
+			for _, key := range r.keys {
 				wanted[r.Source][key] = true
 			}
 			continue
@@ -87,8 +87,8 @@ func (v *view) add(e *Entry) *draft {
 	return d
 }
 
-// keys are the folded names of the object at its source, its own first.
-func (r Report) keys() []string {
+// folded are the names of the object at its source, its own first.
+func (r Report) folded() []string {
 	keys := []string{schema.Fold(r.Key)}
 	for _, a := range r.Aliases {
 		if k := schema.Fold(a); !slices.Contains(keys, k) {
@@ -136,7 +136,7 @@ func (d *draft) closed(j *job) bool {
 func (v *view) find(r Report) (*draft, error) {
 	var d *draft
 	if r.Entry.IsZero() {
-		d = v.keyed[sourceKey{r.Source, schema.Fold(r.Key)}]
+		d = v.keyed[sourceKey{r.Source, r.keys[0]}]
 	} else {
 		d = v.byID[r.Entry]
 	}
@@ -159,7 +159,7 @@ func (v *view) create(r Report) *draft {
 		id = own // a source that knows its objects by the hub's ids (SCIM) chose it for the new object
 	}
 	d := &draft{entry: Entry{ID: id, Type: r.Type, Source: r.Source, Active: true}, known: map[string]bool{}}
-	v.keyed[sourceKey{r.Source, schema.Fold(r.Key)}] = d
+	v.keyed[sourceKey{r.Source, r.keys[0]}] = d
 	v.byID[id] = d
 	return d
 }
@@ -173,8 +173,9 @@ func (d *draft) apply(r Report, now int64) (Result, error) {
 		return d.delete(r, now), nil
 	}
 	next, err := d.next(r)
+	refs := schema.References(d.entry.Type, next.Attributes)
 	if err == nil {
-		err = bounded(d.entry.Type, r, next)
+		err = bounded(r, next, refs)
 	}
 	if err != nil {
 		return Result{}, err
@@ -193,7 +194,7 @@ func (d *draft) apply(r Report, now int64) (Result, error) {
 		}
 	}
 	slices.Sort(names)
-	rekeyed := r.Entry.IsZero() && slices.ContainsFunc(r.keys(), func(k string) bool { return !d.known[k] })
+	rekeyed := r.Entry.IsZero() && slices.ContainsFunc(r.keys, func(k string) bool { return !d.known[k] })
 	if len(names) == 0 && !next.Password && !rekeyed {
 		return Result{}, nil
 	}
@@ -202,7 +203,7 @@ func (d *draft) apply(r Report, now int64) (Result, error) {
 	}
 	renamed := d.entry.Type == schema.Group && slices.Contains(names, "displayName") && kind != Created
 	d.entry.Attributes, d.entry.Active = next.Attributes, next.Active
-	d.rewrite(r, renamed)
+	d.rewrite(r, renamed, refs)
 	if len(names) == 0 {
 		return Result{}, nil
 	}
@@ -214,13 +215,13 @@ func (d *draft) apply(r Report, now int64) (Result, error) {
 const maxName = 1024
 
 // bounded refuses names that are too long to be looked up by.
-func bounded(t schema.Type, r Report, next schema.Resource) error {
+func bounded(r Report, next schema.Resource, refs []schema.Reference) error {
 	userName, _ := next.Attributes["userName"].(string)
 	long := len(schema.Fold(userName)) > maxName
-	for _, k := range r.keys() {
+	for _, k := range r.keys {
 		long = long || len(k) > maxName
 	}
-	for _, ref := range schema.References(t, next.Attributes) {
+	for _, ref := range refs {
 		long = long || len(schema.Fold(ref.Value)) > maxName
 	}
 	if long {
@@ -246,22 +247,22 @@ func (d *draft) next(r Report) (schema.Resource, error) {
 }
 
 // rewrite notes what has to be written of the entry besides its attributes.
-func (d *draft) rewrite(r Report, renamed bool) {
+func (d *draft) rewrite(r Report, renamed bool, refs []schema.Reference) {
 	if d.write == nil {
 		d.write = &EntryWrite{}
 	}
 	d.write.Renamed = d.write.Renamed || renamed
 	if r.Entry.IsZero() {
-		for _, k := range r.keys() {
+		for _, k := range r.keys {
 			d.known[k] = true
 		}
-		d.write.Keys = r.keys()
+		d.write.Keys = r.keys
 	}
 	if name, ok := d.entry.Attributes["userName"].(string); ok {
 		d.write.UserName = schema.Fold(name)
 	}
 	d.write.References = nil
-	for _, ref := range schema.References(d.entry.Type, d.entry.Attributes) {
+	for _, ref := range refs {
 		d.write.References = append(d.write.References, Reference{From: d.entry.ID, Name: ref.Name, Key: schema.Fold(ref.Value)})
 	}
 }

@@ -61,6 +61,7 @@ func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 		if r.Txn == "" {
 			r.Txn = newTxn()
 		}
+		r.keys = r.folded()
 		jobs[i] = &job{report: r, done: make(chan struct{})}
 	}
 	h.queue.put(jobs...)

@@ -30,6 +30,8 @@ type Report struct {
 	IfVersion int64
 	// Actor is the id of a credential or an entry, or the name of a command. Txn names the cause; one is made if empty.
 	Actor, Txn string
+
+	keys []string // folded, once
 }
 
 // Result is what became of a report.
