@@ -325,9 +325,12 @@ func identifier(a schema.Attributes, name string) string {
 	return best
 }
 
-func (d *draft) item() Item {
+func (d *draft) item() (_ Item, err error) {
 	d.write.Entry = d.entry
-	return Item{Entry: d.write, Lines: d.lines, Signals: d.signals}
+	if !d.write.Delete {
+		d.write.document, err = schema.Encode(d.entry.Attributes)
+	}
+	return Item{Entry: d.write, Lines: d.lines, Signals: d.signals}, err
 }
 
 // finish answers the jobs of a draft that was committed, or that had nothing to commit.

@@ -27,9 +27,11 @@ type Hub struct {
 	conf  Config
 	log   *slog.Logger
 
-	// door admits one leader at a time, which commits what has queued up for everyone (Ingest).
-	door  chan struct{}
-	queue queue
+	// door admits one leader at a time, which decides what has queued up for everyone; turn lets one batch at a time be
+	// committed. The leader alone knows the flight, the batch whose turn it was last (Ingest).
+	door, turn chan struct{}
+	flight     *flight
+	queue      queue
 
 	hints hints
 }
@@ -46,7 +48,7 @@ func Open(ctx context.Context, s Store, keyFile []byte, c Config) (*Hub, error) 
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{store: s, keys: keys, conf: c, log: c.Log, door: make(chan struct{}, 1)}
+	h := &Hub{store: s, keys: keys, conf: c, log: c.Log, door: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	h.hints.next = make(chan struct{})
 	return h, nil
 }

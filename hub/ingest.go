@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,7 +14,7 @@ import (
 const (
 	// maxBatch bounds the reports of one transaction, so that the head is not held for long.
 	maxBatch = 500
-	// commitTime bounds one transaction of the leader, which works for others too and so outlives its own caller.
+	// commitTime bounds a batch's reading, and its transactions, which are for others too and so outlive the caller.
 	commitTime = 30 * time.Second
 	// maxRounds bounds how often a report is decided again because its entry changed meanwhile.
 	maxRounds = 20
@@ -28,7 +31,8 @@ type job struct {
 	// alone: it is decided in an item of its own, since an item that it shared was refused.
 	alone bool
 	err   error
-	done  chan struct{}
+	// taken is closed when a leader has it, done when it is answered.
+	taken, done chan struct{}
 }
 
 type queue struct {
@@ -48,13 +52,17 @@ func (q *queue) take(n int) []*job {
 	n = min(n, len(q.jobs))
 	taken := q.jobs[:n:n]
 	q.jobs = q.jobs[n:]
+	for _, j := range taken {
+		close(j.taken)
+	}
 	return taken
 }
 
 // Ingest compares reports with the stored entries and commits what differs, in the order given. It answers after the
-// commit. Callers that come while a transaction runs share the next one: whoever gets through the door first commits
-// for all who wait. Each report has its own result; an error means that the call as a whole was cut short, and then the
-// reports without a result may or may not have been taken: reporting again is harmless.
+// commit. Callers that come while a transaction runs share the next one: whoever gets through the door first works for
+// all who wait. While one batch is committed the next is read and decided, unless they speak of the same objects. Each
+// report has its own result; an error means that the call as a whole was cut short, and then the reports without a
+// result may or may not have been taken: reporting again is harmless.
 func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 	jobs := make([]*job, len(reports))
 	for i, r := range reports {
@@ -62,12 +70,13 @@ func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 			r.Txn = newTxn()
 		}
 		r.keys = r.folded()
-		jobs[i] = &job{report: r, done: make(chan struct{})}
+		jobs[i] = &job{report: r, taken: make(chan struct{}), done: make(chan struct{})}
 	}
 	h.queue.put(jobs...)
 	results := make([]Result, len(jobs))
 	for i, j := range jobs {
-		if err := h.await(ctx, j); err != nil {
+		// The queue is served in order: once the last one is taken, all are.
+		if err := h.await(ctx, j, jobs[len(jobs)-1]); err != nil {
 			return results, fmt.Errorf("ingest: %w", err)
 		}
 		results[i] = j.result
@@ -75,12 +84,13 @@ func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 	return results, nil
 }
 
-// await waits until the job is done, doing the work for everyone when the door is free.
-func (h *Hub) await(ctx context.Context, j *job) error {
+// await waits until the job is done. As long as the last of its call is queued, it leads whenever the door is free.
+func (h *Hub) await(ctx context.Context, j, last *job) error {
 	for {
+		door := h.door
 		select {
-		case <-j.done:
-			return j.err
+		case <-last.taken:
+			door = nil
 		default:
 		}
 		select {
@@ -88,37 +98,133 @@ func (h *Hub) await(ctx context.Context, j *job) error {
 			return j.err
 		case <-ctx.Done():
 			return ctx.Err()
-		case h.door <- struct{}{}:
+		case door <- struct{}{}:
 			h.lead(ctx)
+		case <-h.unqueued(door, last):
 		}
 	}
 }
 
-// lead commits one batch of whatever is queued, and opens the door again. Its own caller's going away must not cut off the
-// others; nor must a panic, which one bad report can bring and a server recovers: whatever happens, everybody is answered.
+// unqueued wakes a caller that waits at the door when somebody else took its last job.
+func (h *Hub) unqueued(door chan struct{}, last *job) <-chan struct{} {
+	if door == nil {
+		return nil
+	}
+	return last.taken
+}
+
+// flight is a batch that is being committed: nothing about its objects may be decided until it is over.
+type flight struct {
+	entries map[ID]bool
+	keys    map[sourceKey]bool
+	over    chan struct{}
+}
+
+// lead takes one batch of whatever is queued and decides it, waits for its turn to commit, and opens the door to the
+// next leader while the commit goes on. Its own caller's going away must not cut off the others; nor must a panic,
+// which one bad report can bring: whatever happens, everybody is answered.
 func (h *Hub) lead(ctx context.Context) {
 	defer func() { <-h.door }()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	base := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(base, commitTime)
 	defer cancel()
-	taken := h.queue.take(maxBatch)
+	jobs := h.queue.take(maxBatch)
+	handed := false
 	err := errCutShort
 	defer func() {
-		for _, j := range taken {
-			select {
-			case <-j.done:
-			default:
-				j.finish(Result{}, err)
-			}
+		if !handed {
+			answer(jobs, err)
 		}
 	}()
-	for jobs := taken; len(jobs) > 0; {
-		again, failed := h.round(ctx, jobs)
+	if len(jobs) == 0 {
+		return
+	}
+	v, failed := h.load(ctx, jobs)
+	if h.flight != nil && h.flight.meets(jobs, v) {
+		<-h.flight.over
+		v, failed = h.load(ctx, jobs)
+	}
+	if failed != nil {
+		err = failed
+		return
+	}
+	p := h.plan(v, jobs)
+	h.turn <- struct{}{}
+	f := v.flight()
+	h.flight = f
+	handed = true
+	go func() {
+		defer func() { <-h.turn }()
+		defer close(f.over)
+		ctx, cancel := context.WithTimeout(base, commitTime)
+		defer cancel()
+		h.carry(ctx, jobs, p)
+	}()
+}
+
+// carry commits a batch, and decides again what has to be, until everybody is answered.
+func (h *Hub) carry(ctx context.Context, jobs []*job, p *plan) {
+	err := errCutShort
+	defer func() {
+		if broken := recover(); broken != nil {
+			err = fmt.Errorf("%w by a panic: %v\n%s", errCutShort, broken, debug.Stack())
+		}
+		answer(jobs, err)
+	}()
+	for {
+		again, failed := h.commit(ctx, p)
 		if failed != nil {
 			err = failed
 			return
 		}
-		jobs = again
+		if len(again) == 0 {
+			return
+		}
+		v, failed := h.load(ctx, again)
+		if failed != nil {
+			err = failed
+			return
+		}
+		p = h.plan(v, again)
 	}
+}
+
+// answer gives those an error that have no answer yet.
+func answer(jobs []*job, err error) {
+	for _, j := range jobs {
+		select {
+		case <-j.done:
+		default:
+			j.finish(Result{}, err)
+		}
+	}
+}
+
+// flight is what the view speaks of.
+func (v *view) flight() *flight {
+	f := &flight{entries: map[ID]bool{}, keys: map[sourceKey]bool{}, over: make(chan struct{})}
+	for id := range v.byID {
+		f.entries[id] = true
+	}
+	for key := range v.keyed {
+		f.keys[key] = true
+	}
+	return f
+}
+
+// meets: the jobs, or the view that was read for them, speak of what is in flight.
+func (f *flight) meets(jobs []*job, v *view) bool {
+	for _, j := range jobs {
+		if !j.report.Entry.IsZero() && f.entries[j.report.Entry] {
+			return true
+		}
+		for _, k := range j.report.keys {
+			if f.keys[sourceKey{j.report.Source, k}] {
+				return true
+			}
+		}
+	}
+	return v != nil && slices.ContainsFunc(slices.Collect(maps.Keys(v.byID)), func(id ID) bool { return f.entries[id] })
 }
 
 func (j *job) finish(r Result, err error) {
@@ -126,39 +232,51 @@ func (j *job) finish(r Result, err error) {
 	close(j.done)
 }
 
-// round decides the jobs against the entries as they stand, commits, and returns those that have to be decided again:
-// their entry changed meanwhile, or the transaction was full before their turn.
-func (h *Hub) round(ctx context.Context, jobs []*job) (again []*job, err error) {
-	known, err := h.load(ctx, jobs)
-	if err != nil {
-		return nil, err
-	}
-	drafts := known.decide(jobs, h.now())
-	batch := Batch{Now: h.now()}
-	var pending []*draft
-	for _, d := range drafts {
+// plan is a batch as it was decided.
+type plan struct {
+	batch   Batch
+	pending []*draft // per item
+	later   []*job
+}
+
+// plan decides the jobs against the entries as they were read. Those that change nothing are answered at once.
+func (h *Hub) plan(v *view, jobs []*job) *plan {
+	p := &plan{batch: Batch{Now: h.now()}}
+	for _, d := range v.decide(jobs, h.now()) {
 		if d.write == nil {
 			d.finish(nil, 0)
 			continue
 		}
 		h.sealSignals(d)
-		batch.Items = append(batch.Items, d.item())
-		pending = append(pending, d)
+		it, err := d.item()
+		if err != nil {
+			answer(d.jobs, fmt.Errorf("encode an entry: %w", err))
+			continue
+		}
+		p.batch.Items = append(p.batch.Items, it)
+		p.pending = append(p.pending, d)
 	}
-	again = append(again, known.later...)
-	if len(pending) == 0 {
+	p.later = v.later
+	return p
+}
+
+// commit returns the jobs that have to be decided again: their entry changed meanwhile, or the transaction was full
+// before their turn.
+func (h *Hub) commit(ctx context.Context, p *plan) (again []*job, err error) {
+	again = p.later
+	if len(p.pending) == 0 {
 		return again, nil
 	}
-	receipt, err := h.store.Commit(ctx, batch)
+	receipt, err := h.store.Commit(ctx, p.batch)
 	if err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
 	}
-	for i, d := range pending {
+	for i, d := range p.pending {
 		switch {
 		case i >= receipt.Done:
 			again = append(again, d.jobs...)
 		case receipt.Errors[i] == nil:
-			d.finish(receipt.Entries[i], batch.Items[i].first())
+			d.finish(receipt.Entries[i], p.batch.Items[i].first())
 		default:
 			again = append(again, d.refused(receipt.Errors[i])...)
 		}

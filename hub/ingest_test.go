@@ -295,3 +295,26 @@ func TestKeyGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// A batch is decided while the one before it is committed, yet not against what that one is about to change: here the
+// second says what stood there before the first.
+func TestReportsApplyInOrderAcrossBatches(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		const people = 500
+		report := func(title string) (all []hub.Report) {
+			for i := range people {
+				key := fmt.Sprint("p", i)
+				r := must(schema.Normalize(schema.User, map[string]any{"userName": key, "title": title}))(t)
+				all = append(all, hub.Report{Source: "test", Key: key, Type: schema.User, Resource: &r})
+			}
+			return all
+		}
+		must(w.h.Ingest(w.ctx(), slices.Concat(report("Clerk"), report("Cook"), report("Clerk"))...))(t)
+		for i := range people {
+			name := fmt.Sprint("p", i)
+			if e := must(w.store.ByUserName(w.ctx(), name))(t); e.Attributes["title"] != "Clerk" || e.Version != 3 {
+				t.Fatalf("%s is a %v in version %d", name, e.Attributes["title"], e.Version)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"tidings/consent"
+	"tidings/hub/schema"
 	"tidings/subscriptions"
 )
 
@@ -107,6 +108,17 @@ type EntryWrite struct {
 	References []Reference
 	// Renamed: members of this group have to be told, since its name is part of their "groups".
 	Renamed bool
+
+	document []byte
+}
+
+// Document is the entry's attributes as stores keep them. The engine makes it before the head is locked, so that nobody
+// waits for it; else it is made when it is asked for.
+func (w *EntryWrite) Document() ([]byte, error) {
+	if w.document != nil {
+		return w.document, nil
+	}
+	return schema.Encode(w.Entry.Attributes)
 }
 
 // GrantWrite is a grant's terms after an item. Its line (Item.Lines[0]) is Granted, Regraded, Revoked or Expired.

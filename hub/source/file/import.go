@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// maxReports bounds the reports of one call of Ingest, as a transaction of the hub does.
-	maxReports = 500
+	// maxReports bounds the reports of one call of Ingest: some of the hub's batches, since it decides one while it
+	// commits another.
+	maxReports = 2000
 	// maxValues bounds the values in them, as a group may be large.
 	maxValues = 50_000
 	// maxDangling bounds the references that a summary lists.

@@ -80,6 +80,7 @@ type entry struct {
 	userName string
 	stood    string // userName in the database
 	state    state
+	write    *hub.EntryWrite // that made it what it is; nil of those that were read
 }
 
 type state uint8
@@ -354,7 +355,7 @@ func (c *commit) apply(it *hub.Item) {
 // putEntry replaces the entry's state; its lines stamp it.
 func (c *commit) putEntry(w *hub.EntryWrite) {
 	id := w.Entry.ID
-	e := &entry{Entry: w.Entry, state: created}
+	e := &entry{Entry: w.Entry, state: created, write: w}
 	if old := c.entries[id]; old != nil {
 		e.state, e.tag, e.stood = max(old.state, written), old.tag, old.stood
 		e.Marks, e.Created, e.Position, e.Deleted = old.Marks, old.Created, old.Position, old.Deleted

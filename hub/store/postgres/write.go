@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tidings/hub"
-	"tidings/hub/schema"
 )
 
 // write sends everything the transaction decided with one round trip (two where something on its way ends): a statement
@@ -146,7 +145,7 @@ func queueEntriesWhole(b *pgx.Batch, list []*entry, statement string) error {
 		if e.Deleted == 0 {
 			doc := "{}"
 			if e.Attributes != nil {
-				text, err := schema.Encode(e.Attributes)
+				text, err := e.write.Document()
 				if err != nil {
 					return err
 				}

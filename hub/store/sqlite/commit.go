@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"tidings/hub"
-	"tidings/hub/schema"
 )
 
 // commit is the state of one transaction: what the batch touches, as it stood and as it will stand. Items are checked
@@ -408,7 +407,7 @@ func (t *commit) applyEntry(it *hub.Item) error {
 	for _, k := range keys {
 		t.owners[keyName(e.Source, k)] = e.ID
 	}
-	doc, err := schema.Encode(w.Entry.Attributes)
+	doc, err := w.Document()
 	e.doc = string(doc)
 	return err
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"database/sql"
+	"slices"
 
 	"tidings/hub"
 )
@@ -11,7 +12,6 @@ import (
 func (t *commit) load(items []hub.Item) error {
 	var entries, written, parties []hub.ID
 	var pairs []pair
-	var called []name
 	moving := map[hub.ID]bool{}
 	var mask uint64
 	for i := range items {
@@ -21,7 +21,6 @@ func (t *commit) load(items []hub.Item) error {
 			if w.Entry.Version != 0 {
 				written = append(written, w.Entry.ID)
 			}
-			called = append(called, namesOf(w)...)
 		}
 		if w := it.Grant; w != nil {
 			entries, parties = append(entries, w.Grant.Entry), append(parties, w.Grant.Party)
@@ -44,7 +43,7 @@ func (t *commit) load(items []hub.Item) error {
 	if err := t.loadKeys(written); err != nil {
 		return err
 	}
-	if err := t.loadOwners(called); err != nil {
+	if err := t.loadOwners(t.newNames(items)); err != nil {
 		return err
 	}
 	if err := t.loadParties(parties); err != nil {
@@ -60,6 +59,30 @@ func (t *commit) load(items []hub.Item) error {
 		}
 	}
 	return t.loadLive(moved, mask)
+}
+
+// newNames lists what the items' entries will be called and are not yet. Names that they bear are theirs.
+func (t *commit) newNames(items []hub.Item) (called []name) {
+	for i := range items {
+		w := items[i].Entry
+		if w == nil {
+			continue
+		}
+		e := t.entries[w.Entry.ID]
+		for _, n := range namesOf(w) {
+			if e != nil && e.bears(n) {
+				t.owners[n] = e.ID
+				continue
+			}
+			called = append(called, n)
+		}
+	}
+	return called
+}
+
+func (e *entry) bears(n name) bool {
+	return e.userNameWas != "" && n == userName(string(e.Type), e.userNameWas) ||
+		slices.ContainsFunc(e.keysWas, func(k string) bool { return n == keyName(e.Source, k) })
 }
 
 // loadEntries reads entries that are not known yet, without their documents.
