@@ -9,13 +9,18 @@ import (
 )
 
 // issue records what is next to be told on a stream and moves its cursor, in one transaction. The decision is made from
-// one snapshot; a grant that ends right after it is caught when the delivery is begun.
-func (h *Hub) issue(ctx context.Context, stream ID) (more bool, err error) {
-	more, err = h.store.Issue(ctx, stream, h.now(), Window, decideIssue)
+// one snapshot; a grant that ends right after it is caught when the delivery is begun. issued: there may be more to send
+// than before.
+func (h *Hub) issue(ctx context.Context, stream ID) (issued, more bool, err error) {
+	more, err = h.store.Issue(ctx, stream, h.now(), Window, func(in Issuing) Issued {
+		out := decideIssue(in)
+		issued = issued || len(out.Deliveries) > 0
+		return out
+	})
 	if err != nil {
-		return false, fmt.Errorf("issue: %w", err)
+		return false, false, fmt.Errorf("issue: %w", err)
 	}
-	return more, nil
+	return issued, more, nil
 }
 
 // decideIssue tells the stream's reader what it has not been told: rows of the feed, and signals.

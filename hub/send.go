@@ -35,11 +35,14 @@ func (h *Hub) Next(ctx context.Context, stream ID, owner string, busy time.Durat
 		}
 		unread := false
 		if len(sendings) < limit {
-			if unread, err = h.issue(ctx, stream); err != nil {
+			var issued bool
+			if issued, unread, err = h.issue(ctx, stream); err != nil {
 				return nil, false, err
 			}
-			if sendings, err = h.store.Sendable(ctx, stream, h.now(), limit); err != nil {
-				return nil, false, fmt.Errorf("read what is to be sent: %w", err)
+			if issued {
+				if sendings, err = h.store.Sendable(ctx, stream, h.now(), limit); err != nil {
+					return nil, false, fmt.Errorf("read what is to be sent: %w", err)
+				}
 			}
 		}
 		if len(sendings) == 0 {

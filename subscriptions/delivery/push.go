@@ -66,7 +66,7 @@ func NewPusher(engine PushEngine, allowInsecure bool, log *slog.Logger) *Pusher 
 		engine: engine, log: log, allowInsecure: allowInsecure,
 		client: client(newTransport(allowInsecure, nil)),
 		node:   "push-" + hex.EncodeToString(name),
-		slots:  &slots{free: 128}, perStream: 64,
+		slots:  &slots{free: 256}, perStream: 128,
 		answerTime: 30 * time.Second, slow: 5 * time.Second, hanging: time.Second,
 		lanes: map[hub.ID]*lane{},
 	}

@@ -244,7 +244,7 @@ func (s *sink) wait(b *testing.B) {
 }
 
 // senders is how many connections the baseline keeps busy: as many as the pusher gives one stream.
-const senders = 64
+const senders = 128
 
 // outbox keeps tokens durably until they were answered.
 type outbox interface {

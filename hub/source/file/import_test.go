@@ -256,7 +256,7 @@ func TestImportRefusesRecordByRecord(t *testing.T) {
 // TestImportInBatches: more than one transaction holds, with a reference to the last record in the first.
 func TestImportInBatches(t *testing.T) {
 	var b strings.Builder
-	const people = 1234
+	const people = 4321
 	for i := range people {
 		fmt.Fprintf(&b, "dn: uid=p%d,dc=example,dc=org\nobjectClass: person\nuid: p%d\nsn: P\nmanager: uid=p%d,dc=example,dc=org\n\n", i, i, (i+people-1)%people)
 	}
@@ -269,10 +269,10 @@ func TestImportInBatches(t *testing.T) {
 	if want := [7]int{people, people, 0, 0, 0, 0, 0}; err != nil || counts(sum) != want {
 		t.Fatalf("%v %v, want %v", err, counts(sum), want)
 	}
-	if last != int64(b.Len()) || !slices.Equal(progress, []int{500, 1000, people}) || spy.largest != 500 {
+	if last != int64(b.Len()) || !slices.Equal(progress, []int{2000, 4000, people}) || spy.largest != 2000 {
 		t.Errorf("progress %v, %d of %d bytes, batches of %d", progress, last, b.Len(), spy.largest)
 	}
-	changes, err := h.Changes(t.Context(), 0, 3000)
+	changes, err := h.Changes(t.Context(), 0, 3*people)
 	if err != nil || len(changes) < people {
 		t.Fatal(len(changes), err)
 	}

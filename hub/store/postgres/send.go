@@ -20,13 +20,9 @@ func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit in
 		if err != nil || found == nil || found.Status != subscriptions.Enabled {
 			return err
 		}
-		w, err := readWindow(ctx, tx, `WHERE stream = $1`, stream[:])
-		if err != nil {
+		turns, err := readTurns(ctx, tx, stream, now, limit)
+		if err != nil || len(turns) == 0 {
 			return err
-		}
-		turns := hub.Turns(w.list, now, limit)
-		if len(turns) == 0 {
-			return nil
 		}
 		list, err = sendings(ctx, tx, found.Stream, turns)
 		return err
@@ -34,6 +30,22 @@ func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit in
 	return list, fail("read sendable", err)
 }
 
+// readTurns finds the deliveries whose turn it is. Of the window it reads only what hub.Turns looks at and sendings goes
+// by, since the whole of it is looked through for each portion.
+func readTurns(ctx context.Context, tx pgx.Tx, stream hub.ID, now int64, limit int) ([]hub.Delivery, error) {
+	var unsettled []hub.Delivery
+	rows, err := tx.Query(ctx, `SELECT id, entry, ord, position, txn, signal, busy, due, void FROM delivery WHERE stream = $1`, stream[:])
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func(r *row) {
+		unsettled = append(unsettled, hub.Delivery{ID: r.id(), Entry: r.id(), Order: r.int(), Position: r.int(), Txn: r.text(),
+			Signal: r.int(), Busy: r.int(), Due: r.int(), Void: r.bool()})
+	})
+	return hub.Turns(unsettled, now, limit), err
+}
+
+// sendings reads deliveries whole, with what stands behind them.
 func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Delivery) ([]hub.Sending, error) {
 	ids, entries, positions := make([]hub.ID, len(turns)), map[hub.ID]bool{}, []int64{}
 	causes, lines := map[int64]string{}, []int64{}
@@ -51,7 +63,12 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 	}
 	var page hub.FeedPage
 	tokens, signals := map[hub.ID][]hub.SignedToken{}, map[int64]*hub.Signal{}
+	whole := map[hub.ID]hub.Delivery{}
 	b := &pgx.Batch{}
+	b.Queue(`SELECT `+deliveryColumns+` FROM delivery WHERE id = ANY($1::bytea[])`, blobs(ids)).Query(into(func(r *row) {
+		d := readDelivery(r)
+		whole[d.ID] = d
+	}))
 	queueTokens(b, ids, tokens)
 	queueTold(b, stream.Party, keysOf(entries), true, &page)
 	if len(positions) > 0 {
@@ -73,7 +90,8 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 		rows[page.Rows[i].Entry.ID] = &page.Rows[i]
 	}
 	list := make([]hub.Sending, len(turns))
-	for i, d := range turns {
+	for i := range turns {
+		d := whole[turns[i].ID]
 		d.Tokens = tokens[d.ID]
 		if d.Txn == "" {
 			d.Txn = causes[d.Position]
