@@ -23,7 +23,8 @@ type lane struct {
 	running  bool
 	window   int
 	flying   int
-	failures int // in a row
+	full     bool // somebody waits for half a window
+	failures int  // in a row
 	rest     time.Time
 	used     time.Time
 	landed   []hub.Outcome // to be settled
@@ -48,6 +49,7 @@ func (l *lane) room(now time.Time) (n int, rest time.Time) {
 	}
 	half := (l.window + 1) / 2
 	if l.window-l.flying < half {
+		l.full = true
 		return 0, time.Time{}
 	}
 	return half, time.Time{}
@@ -250,6 +252,10 @@ func (p *Pusher) land(ctx context.Context, l *lane, outcomes []hub.Outcome) {
 	defer l.mu.Unlock()
 	l.landed = append(l.landed, outcomes...)
 	l.flying--
+	if l.full && l.window-l.flying >= (l.window+1)/2 {
+		l.full = false
+		l.prod() // the next half is made while this one is settled
+	}
 	if l.settling {
 		return
 	}
