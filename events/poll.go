@@ -1,7 +1,9 @@
 package events
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -55,15 +57,67 @@ func ParsePollRequest(data []byte) (PollRequest, error) {
 // PollResponse is the answer to a poll (RFC 8936 §2.3), and the hub's websocket
 // frame.
 type PollResponse struct {
-	Sets          map[string]string `json:"sets"` // compact SETs by jti
-	MoreAvailable bool              `json:"moreAvailable,omitempty"`
+	Sets          Sets `json:"sets"`
+	MoreAvailable bool `json:"moreAvailable,omitempty"`
 }
 
-// MarshalJSON writes sets as an object, also when there are none (RFC 8936 §2.3).
-func (r PollResponse) MarshalJSON() ([]byte, error) {
-	type plain PollResponse
-	if r.Sets == nil {
-		r.Sets = map[string]string{}
+// Sets are SETs in the order in which they are to be taken. In JSON they are the
+// members of one object (RFC 8936 §2.3), written in this order: a receiver that
+// reads them so hears of each subject in order.
+type Sets []Set
+
+// Set is one signed token and its id.
+type Set struct{ JTI, Compact string }
+
+// MarshalJSON writes an object, also when there are none (RFC 8936 §2.3).
+func (s Sets) MarshalJSON() ([]byte, error) {
+	out := []byte{'{'}
+	for i, one := range s {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		for j, text := range []string{one.JTI, one.Compact} {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				return nil, err
+			}
+			if j > 0 {
+				out = append(out, ':')
+			}
+			out = append(out, quoted...)
+		}
 	}
-	return json.Marshal(plain(r))
+	return append(out, '}'), nil
+}
+
+// UnmarshalJSON reads the members in their order. One that is repeated or no text
+// is refused.
+func (s *Sets) UnmarshalJSON(data []byte) error {
+	if err := wellFormed(data); err != nil {
+		return err
+	}
+	members := json.NewDecoder(bytes.NewReader(data))
+	if opening, err := members.Token(); err != nil || opening != json.Delim('{') {
+		return errors.New("sets is not an object")
+	}
+	*s = Sets{}
+	for members.More() {
+		// The decoder yields names of objects as strings only.
+		name, err := members.Token()
+		if err != nil {
+			return err
+		}
+		var one Set
+		one.JTI, _ = name.(string)
+		compact, err := members.Token()
+		if err != nil {
+			return err
+		}
+		var text bool
+		if one.Compact, text = compact.(string); !text {
+			return errors.New("a member of sets is no text")
+		}
+		*s = append(*s, one)
+	}
+	return nil
 }

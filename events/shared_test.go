@@ -39,7 +39,7 @@ func TestSharedBodies(t *testing.T) {
 		{"notice", events.Notice{Subject: subject, Cursor: "c"}, `{"subject":{"format":"opaque","id":"s"},"cursor":"c"}`},
 		{"empty notices", events.Notices{Cursor: "c", Ticket: "t"}, `{"notices":[],"cursor":"c","ticket":"t"}`},
 		{"PS-01", events.PollResponse{}, `{"sets":{}}`},
-		{"PS-02", events.PollResponse{Sets: map[string]string{"j": "a.b.c"}, MoreAvailable: true}, `{"sets":{"j":"a.b.c"},"moreAvailable":true}`},
+		{"PS-02", events.PollResponse{Sets: events.Sets{{"j", "a.b.c"}, {"a", "d.e.f"}}, MoreAvailable: true}, `{"sets":{"j":"a.b.c","a":"d.e.f"},"moreAvailable":true}`},
 		{"PO-05", events.PollRequest{}, `{}`},
 		{"PO-01", events.PollRequest{MaxEvents: &zero, ReturnImmediately: true, Ack: []string{"j"}, SetErrs: map[string]events.SetError{"k": {Err: "invalid_key"}}},
 			`{"maxEvents":0,"returnImmediately":true,"ack":["j"],"setErrs":{"k":{"err":"invalid_key"}}}`},

@@ -34,7 +34,7 @@ func decideIssue(in Issuing) Issued {
 		out.Signal = signal.Position
 		if row, ok := in.SignalRows[signal.Entry]; ok && signal.due(row, page, in.Now) {
 			d := delivery(s, row, page)
-			d.Signal, d.Position, d.Time, d.Txn = signal.Position, signal.Position, signal.Time, signal.Txn
+			d.Signal, d.Type, d.Position, d.Time, d.Txn = signal.Position, signal.Type, signal.Position, signal.Time, signal.Txn
 			out.Deliveries = append(out.Deliveries, d)
 		}
 	}

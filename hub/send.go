@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,6 +21,7 @@ type Outgoing struct {
 	Compact []byte
 	// Delivery is what it belongs to; its tokens go in order, one after another, and Last marks the final one.
 	Delivery ID
+	// Attempts counts them, this one included; it belongs into the Outcome.
 	Attempts int
 	Last     bool
 }
@@ -28,6 +30,52 @@ type Outgoing struct {
 // each grant has been committed together with the beginning of the attempt: what it returns is to be sent at once, not
 // queued, and every token is to be answered with Settle before busy is over. more: there is something left to send now.
 func (h *Hub) Next(ctx context.Context, stream ID, owner string, busy time.Duration, limit int) (out []Outgoing, more bool, err error) {
+	return h.next(ctx, stream, limit, func(sendings []Sending) ([]Outgoing, bool, error) {
+		attempts, err := h.prepareAll(ctx, sendings)
+		if err != nil {
+			return nil, false, err
+		}
+		out, err := h.begin(ctx, sendings, attempts, owner, busy)
+		return out, len(sendings) == limit, err
+	})
+}
+
+// NextTokens is Next for ways out that hand tokens over together, as many as the receiver takes: at most n of them
+// (RFC 8936 section 2.2, maxEvents). Deliveries stay whole unless the first alone has more tokens than n: then the rest
+// of it is due as soon as these are settled.
+func (h *Hub) NextTokens(ctx context.Context, stream ID, owner string, busy time.Duration, n int) (out []Outgoing, more bool, err error) {
+	return h.next(ctx, stream, n+1, func(sendings []Sending) ([]Outgoing, bool, error) { // one more than can leave, to know of it
+		attempts, rest, err := h.portion(ctx, sendings, n)
+		if err != nil {
+			return nil, false, err
+		}
+		out, err := h.begin(ctx, sendings[:len(attempts)], attempts, owner, busy)
+		return out, rest, err
+	})
+}
+
+// Waiting reports whether something could be sent now. It begins no attempt: a poll that takes nothing but wants to know
+// costs none (RFC 8936 section 2.4.2).
+func (h *Hub) Waiting(ctx context.Context, stream ID) (bool, error) {
+	waits := false
+	_, _, err := h.next(ctx, stream, 1, func(sendings []Sending) ([]Outgoing, bool, error) {
+		attempts, err := h.prepareAll(ctx, sendings)
+		if err != nil {
+			return nil, false, err
+		}
+		d, a := sendings[0].Delivery, attempts[0]
+		if waits = !d.Void && !d.Remake && d.left()+len(a.Tokens) > 0; waits {
+			return []Outgoing{{Delivery: d.ID}}, false, nil
+		}
+		// It says nothing, or its attempt was lost: beginning drops it or lets it go, and sends nothing.
+		out, err := h.begin(ctx, sendings, attempts, "", 0)
+		return out, true, err
+	})
+	return waits, err
+}
+
+// next looks for sendings, issuing more where there is room, until some begin or nothing is left. rest: begin left some.
+func (h *Hub) next(ctx context.Context, stream ID, limit int, begin func([]Sending) (out []Outgoing, rest bool, err error)) (out []Outgoing, more bool, err error) {
 	for {
 		sendings, err := h.store.Sendable(ctx, stream, h.now(), limit)
 		if err != nil {
@@ -48,10 +96,11 @@ func (h *Hub) Next(ctx context.Context, stream ID, owner string, busy time.Durat
 		if len(sendings) == 0 {
 			return nil, unread, nil
 		}
-		if out, err = h.begin(ctx, sendings, owner, busy); err != nil {
+		out, rest, err := begin(sendings)
+		if err != nil {
 			return nil, false, err
 		}
-		more = unread || len(sendings) == limit
+		more = unread || rest
 		// Nothing of this round may go (it was revoked, says nothing on this stream, or another node has it): look on.
 		if len(out) > 0 || !more {
 			return out, more, nil
@@ -59,8 +108,8 @@ func (h *Hub) Next(ctx context.Context, stream ID, owner string, busy time.Durat
 	}
 }
 
-// begin makes the tokens that are missing, on all cores, and starts the attempts in one transaction.
-func (h *Hub) begin(ctx context.Context, sendings []Sending, owner string, busy time.Duration) ([]Outgoing, error) {
+// prepareAll makes the tokens that are missing, on all cores.
+func (h *Hub) prepareAll(ctx context.Context, sendings []Sending) ([]Attempt, error) {
 	attempts := make([]Attempt, len(sendings))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -70,9 +119,47 @@ func (h *Hub) begin(ctx context.Context, sendings []Sending, owner string, busy 
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
+	return attempts, g.Wait()
+}
+
+// perDelivery is how many tokens a delivery is guessed to have at most: how many are made at once, lest many be made that
+// do not leave.
+const perDelivery = 3
+
+// portion prepares the first of the sendings, as many as have n tokens to send together. rest: something is left.
+func (h *Hub) portion(ctx context.Context, sendings []Sending, n int) (attempts []Attempt, rest bool, err error) {
+	room := n
+	for len(attempts) < len(sendings) && room > 0 {
+		wave := sendings[len(attempts):]
+		wave = wave[:min(len(wave), (room+perDelivery-1)/perDelivery)]
+		made, err := h.prepareAll(ctx, wave)
+		if err != nil {
+			return nil, false, err
+		}
+		for i, a := range made {
+			tokens := a.Tokens
+			if len(tokens) == 0 {
+				tokens = wave[i].Delivery.Tokens
+			}
+			leaving := outgoing(wave[i].Delivery, tokens)
+			switch {
+			case len(leaving) <= room:
+				room -= len(leaving)
+			case room == n:
+				last := leaving[n-1].JTI
+				a.Cut = 1 + slices.IndexFunc(tokens, func(t SignedToken) bool { return t.JTI == last })
+				return append(attempts, a), true, nil
+			default:
+				return attempts, true, nil
+			}
+			attempts = append(attempts, a)
+		}
 	}
+	return attempts, len(attempts) < len(sendings), nil
+}
+
+// begin starts the attempts in one transaction.
+func (h *Hub) begin(ctx context.Context, sendings []Sending, attempts []Attempt, owner string, busy time.Duration) ([]Outgoing, error) {
 	now := h.now()
 	for i := range attempts {
 		attempts[i].Owner, attempts[i].Busy = owner, now+busy.Microseconds()
@@ -89,6 +176,9 @@ func (h *Hub) begin(ctx context.Context, sendings []Sending, owner string, busy 
 		tokens := attempts[i].Tokens
 		if len(tokens) == 0 {
 			tokens = s.Delivery.Tokens
+		}
+		if cut := attempts[i].Cut; cut > 0 {
+			tokens = tokens[:cut]
 		}
 		out = append(out, outgoing(s.Delivery, tokens)...)
 	}
@@ -120,6 +210,7 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 		a.Regraded = -1
 	}
 	if len(s.Delivery.Tokens) > 0 {
+		a.Left = s.Delivery.left()
 		return a, nil
 	}
 	sector, err := h.keys.sector(ctx, s.Party.Sector)

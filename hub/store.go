@@ -317,6 +317,9 @@ type Attempt struct {
 	Busy     int64 // until
 	// Tokens to keep with it, when they were made now.
 	Tokens []SignedToken
+	// Left is how many of the tokens it had in the Sending were not settled; another value means that one of those that
+	// would leave was acknowledged since. Cut as in Delivery.
+	Left, Cut int
 	// Given, Regraded and Generation are what the Sending showed; another value means that the grant is another one.
 	Given, Regraded, Generation int64
 	// Position is the delivery's in the Sending; another value means that it absorbed a change since.
@@ -331,6 +334,10 @@ type Outcome struct {
 	JTI  string
 	Next subscriptions.Next // Done, Retry at Due, or Dead
 	Due  int64
+	// Attempt is the one that this is the end of (Outgoing.Attempts); 0 for a word that comes by itself, as in a poll. The
+	// end of an attempt that is not the latest ends nothing (Delivery.Outlived), except that a token which arrived is
+	// settled however late that is known.
+	Attempt int
 	// Reason is the receiver's error code or the kind of failure, never a body; empty where nothing failed (what a poll
 	// handed out comes due again unless it is acknowledged).
 	Reason string

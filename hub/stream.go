@@ -48,7 +48,8 @@ type Delivery struct {
 	// was known when this was issued.
 	Position, Time int64
 	Txn            string
-	// Signal is the position of the signal to tell; 0 for a feed row. Type and Payload are set for the stream's own.
+	// Signal is the position of the signal to tell; 0 for a feed row. Type is set for a signal and for the stream's own,
+	// Payload for the stream's own.
 	Signal  int64
 	Type    events.Type
 	Payload []byte
@@ -58,6 +59,9 @@ type Delivery struct {
 	Owner    string
 	Due      int64 // not to be tried before
 	Attempts int
+	// Cut, if not 0, is how many of its tokens have left: a poll asked for fewer than there are. The rest is due as soon as
+	// these are settled.
+	Cut int
 	// Void: revoked while an attempt was under way; it is dropped when that ends. Remake: narrowed likewise; its
 	// tokens are made anew when that ends.
 	Void, Remake bool

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tidings/consent"
+	"tidings/subscriptions"
 )
 
 // The rules of the bounded window: what happens to the unsettled deliveries of one stream and entry when something is
@@ -112,7 +113,7 @@ func Narrow(unsettled []Delivery, now int64) (k Kept) {
 // unmake turns a sent delivery back into a waiting one. If the entry already has a waiting one the two become one, so
 // that there are never more than two.
 func unmake(d Delivery, unsettled []Delivery) Kept {
-	d.Sent, d.Remake, d.Busy, d.Owner, d.Tokens, d.Attempts, d.Due = false, false, 0, "", nil, 0, 0
+	d.Sent, d.Remake, d.Busy, d.Owner, d.Tokens, d.Cut, d.Attempts, d.Due = false, false, 0, "", nil, 0, 0, 0
 	if d.Signal != 0 {
 		return Kept{Put: []Delivery{d}}
 	}
@@ -137,22 +138,41 @@ func Released(d Delivery, unsettled []Delivery, due int64) Kept {
 	return Kept{Put: []Delivery{d}}
 }
 
+// Outlived: the outcome is of an attempt whose time was over, or whose node lost its lease, and the delivery was begun
+// anew since. It must not end the newer attempt, which is still under way.
+func (d Delivery) Outlived(o Outcome) bool {
+	return o.Next != subscriptions.Done && o.Attempt != 0 && o.Attempt != d.Attempts
+}
+
+// left counts the tokens that are not settled.
+func (d Delivery) left() (n int) {
+	for _, t := range d.Tokens {
+		if unsettledToken(t) {
+			n++
+		}
+	}
+	return n
+}
+
+func unsettledToken(t SignedToken) bool { return !t.Settled }
+
 // Settled applies the receiver's word on one token of a delivery. The tokens of a delivery go in order and settle
-// together: it is dropped with the last of them.
+// together: it is dropped with the last of them. Where a poll took fewer than there are, the attempt ends with the last
+// that it took and the rest is due at once.
 func Settled(d Delivery, unsettled []Delivery, jti string) Kept {
-	left := 0
 	d.Tokens = slices.Clone(d.Tokens)
 	for i := range d.Tokens {
 		if d.Tokens[i].JTI == jti {
 			d.Tokens[i].Settled, d.Tokens[i].Compact = true, nil
 		}
-		if !d.Tokens[i].Settled {
-			left++
-		}
 	}
-	if left == 0 {
+	if d.left() == 0 {
 		// Also of a narrowed one: every token of the old terms arrived, what they named was told.
 		return Kept{Drop: []ID{d.ID}}
+	}
+	if taken := d.Tokens[:min(d.Cut, len(d.Tokens))]; len(taken) > 0 && !slices.ContainsFunc(taken, unsettledToken) {
+		d.Cut = 0
+		return Released(d, unsettled, 0)
 	}
 	// Also of a void one: its other tokens may still be under way, and the removal waits for them.
 	return Kept{Put: []Delivery{d}}
@@ -230,6 +250,8 @@ func Judge(d Delivery, a Attempt, row *FeedRow, p Party, now int64) Verdict {
 	case d.Sent == (len(a.Tokens) > 0):
 		// Made by another node meanwhile (its bytes stay), or un-made since this node read them.
 		return Wait
+	case d.left() != a.Left:
+		return Wait // one of them was acknowledged meanwhile, and may not leave again
 	case d.Entry.IsZero():
 		return Go
 	case d.Remake:

@@ -119,6 +119,11 @@ func (w *windowWorld) sendable() {
 		row := w.row(d.Entry)
 		p := windowPrepared{d: d, tokens: map[string]windowToken{}, attempt: Attempt{Delivery: d.ID, Position: d.Position,
 			Given: w.given(row), Generation: w.party.Generation}}
+		for _, t := range d.Tokens {
+			if !t.Settled {
+				p.attempt.Left++
+			}
+		}
 		if row.Grant != nil {
 			p.attempt.Regraded = row.Grant.Regraded
 		}

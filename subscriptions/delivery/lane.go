@@ -181,7 +181,7 @@ func (p *Pusher) attempt(ctx context.Context, l *lane, to endpoint, tokens []hub
 		if next == subscriptions.Hold {
 			next, after = subscriptions.Retry, holdPause+time.Duration(rand.Int64N(int64(holdPause)))
 		}
-		o := hub.Outcome{JTI: t.JTI, Next: next, Reason: reason}
+		o := hub.Outcome{JTI: t.JTI, Next: next, Reason: reason, Attempt: t.Attempts}
 		if next != subscriptions.Done {
 			o.Due = time.Now().Add(after).UnixMicro()
 			outcomes = appendSame(outcomes, tokens[i:], o)
@@ -202,7 +202,7 @@ func (p *Pusher) postInTime(ctx context.Context, to endpoint, compact []byte) su
 // appendSame answers for tokens that share one outcome: the one that failed and those that were therefore not sent.
 func appendSame(outcomes []hub.Outcome, tokens []hub.Outgoing, o hub.Outcome) []hub.Outcome {
 	for _, t := range tokens {
-		o.JTI = t.JTI
+		o.JTI, o.Attempt = t.JTI, t.Attempts
 		outcomes = append(outcomes, o)
 	}
 	return outcomes

@@ -39,7 +39,8 @@ const (
 type PollEngine interface {
 	Wake() <-chan struct{}
 	Stream(ctx context.Context, c hub.Caller, id string) (*hub.Stream, error)
-	Next(ctx context.Context, stream hub.ID, owner string, busy time.Duration, limit int) (out []hub.Outgoing, more bool, err error)
+	NextTokens(ctx context.Context, stream hub.ID, owner string, busy time.Duration, n int) (out []hub.Outgoing, more bool, err error)
+	Waiting(ctx context.Context, stream hub.ID) (bool, error)
 	Settle(ctx context.Context, stream hub.ID, outcomes []hub.Outcome) error
 }
 
@@ -165,11 +166,20 @@ func (p *Poll) next(ctx context.Context, stream *hub.Stream, request events.Poll
 	if request.MaxEvents != nil {
 		limit = min(limit, *request.MaxEvents)
 	}
+	look := func() (err error) {
+		if limit == 0 { // PB-04: it wants to know, and takes none
+			more, err = p.engine.Waiting(ctx, stream.ID)
+		} else {
+			out, more, err = p.engine.NextTokens(ctx, stream.ID, p.node, p.lease, limit)
+		}
+		return err
+	}
 	if request.ReturnImmediately {
 		if limit == 0 {
 			return nil, false, nil
 		}
-		return p.engine.Next(ctx, stream.ID, p.node, p.lease, limit)
+		err = look()
+		return out, more, err
 	}
 	if !p.enter(stream.Party) {
 		return nil, false, fmt.Errorf("%w: polls that wait", hub.ErrLimit)
@@ -179,19 +189,13 @@ func (p *Poll) next(ctx context.Context, stream *hub.Stream, request events.Poll
 	defer deadline.Stop()
 	for {
 		wake := p.engine.Wake()
-		out, more, err = p.engine.Next(ctx, stream.ID, p.node, p.lease, max(1, limit))
-		if err != nil || len(out) > 0 {
-			break
+		if err = look(); err != nil || len(out) > 0 || limit == 0 && more {
+			return out, more, err
 		}
 		if !hold(ctx, wake, deadline.C) {
 			return nil, false, nil
 		}
 	}
-	if limit == 0 && err == nil { // PB-04: it waited for an event and takes none
-		p.release(ctx, stream.ID, out, time.Now())
-		return nil, true, nil
-	}
-	return out, more, err
 }
 
 // hold waits for a hint; false when there is no more time.
@@ -236,9 +240,9 @@ func (p *Poll) leave(party hub.ID) {
 }
 
 func (p *Poll) answer(w http.ResponseWriter, out []hub.Outgoing, more bool) error {
-	response := events.PollResponse{Sets: make(map[string]string, len(out)), MoreAvailable: more}
+	response := events.PollResponse{MoreAvailable: more}
 	for _, t := range out {
-		response.Sets[t.JTI] = string(t.Compact)
+		response.Sets = append(response.Sets, events.Set{JTI: t.JTI, Compact: string(t.Compact)})
 	}
 	body, err := json.Marshal(response)
 	if err != nil {
@@ -261,7 +265,7 @@ func (p *Poll) answer(w http.ResponseWriter, out []hub.Outgoing, more bool) erro
 func (p *Poll) release(ctx context.Context, stream hub.ID, out []hub.Outgoing, due time.Time) {
 	outcomes := make([]hub.Outcome, len(out))
 	for i, t := range out {
-		outcomes[i] = hub.Outcome{JTI: t.JTI, Next: subscriptions.Retry, Due: due.UnixMicro()}
+		outcomes[i] = hub.Outcome{JTI: t.JTI, Next: subscriptions.Retry, Due: due.UnixMicro(), Attempt: t.Attempts}
 	}
 	// If this fails, the attempts end by themselves when the time given to Next is over.
 	if err := p.engine.Settle(context.WithoutCancel(ctx), stream, outcomes); err != nil {

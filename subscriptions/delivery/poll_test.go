@@ -110,14 +110,11 @@ func only(t testing.TB, a events.PollResponse) set {
 	if len(a.Sets) != 1 {
 		t.Fatalf("%d sets", len(a.Sets))
 	}
-	for jti, compact := range a.Sets {
-		s := readSet(t, compact)
-		if s.JTI != jti {
-			t.Errorf("under %s stands %s", jti, s.JTI)
-		}
-		return s
+	s := readSet(t, a.Sets[0].Compact)
+	if s.JTI != a.Sets[0].JTI {
+		t.Errorf("under %s stands %s", a.Sets[0].JTI, s.JTI)
 	}
-	return set{}
+	return s
 }
 
 // counted is an engine that counts what was settled.
@@ -197,8 +194,8 @@ func TestPollLimits(t *testing.T) {
 		if len(a.Sets) > n || n == 2 && (len(a.Sets) != 2 || !a.MoreAvailable) {
 			t.Fatalf("%d of at most %d sets, more: %v", len(a.Sets), n, a.MoreAvailable)
 		}
-		for jti := range a.Sets {
-			seen[jti] = true
+		for _, s := range a.Sets {
+			seen[s.JTI] = true
 		}
 	}
 	if len(seen) < 5 {

@@ -110,9 +110,10 @@ func TestReceive(t *testing.T) {
 	signer := server.signer(t, "k1", true)
 	fine, refused, failing := server.token("u1", events.FeedAdd, nil), server.token("u2", events.FeedAdd, nil), server.token("u3", events.FeedAdd, nil)
 	forged := server.signer(t, "k1", false)
-	waiting := map[string]string{
-		fine.JTI: sign(t, signer, fine), refused.JTI: sign(t, signer, refused), failing.JTI: sign(t, signer, failing),
-		"forged": sign(t, forged, fine), "other": sign(t, signer, fine),
+	waiting := events.Sets{
+		{JTI: fine.JTI, Compact: sign(t, signer, fine)}, {JTI: refused.JTI, Compact: sign(t, signer, refused)},
+		{JTI: failing.JTI, Compact: sign(t, signer, failing)}, {JTI: "forged", Compact: sign(t, forged, fine)},
+		{JTI: "other", Compact: sign(t, signer, fine)},
 	}
 	polls := 0
 	server.HandleFunc("POST /ssf/poll/st1", func(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +123,7 @@ func TestReceive(t *testing.T) {
 			t.Error(err)
 		}
 		for _, jti := range slices.Concat(q.Ack, slices.Collect(maps.Keys(q.SetErrs))) {
-			delete(waiting, jti)
+			waiting = slices.DeleteFunc(waiting, func(s events.Set) bool { return s.JTI == jti })
 		}
 		if polls++; polls == 2 {
 			if q.SetErrs[refused.JTI].Err != events.CodeInvalidState || q.SetErrs["forged"].Err != events.CodeInvalidKey ||
@@ -152,7 +153,7 @@ func TestReceive(t *testing.T) {
 	if err := client.Receive(t.Context(), stream, keep); !errors.Is(err, full) {
 		t.Errorf("ended with %v", err)
 	}
-	if len(waiting) != 1 || waiting[failing.JTI] == "" {
+	if len(waiting) != 1 || waiting[0].JTI != failing.JTI {
 		t.Errorf("%d tokens wait", len(waiting))
 	}
 

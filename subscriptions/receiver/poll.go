@@ -22,7 +22,7 @@ func (c *Client) Poll(ctx context.Context, endpoint string, q events.PollRequest
 
 // Receive polls a stream until ctx ends, a call fails or keep does, and says which it was. Each token is checked and
 // handed to keep, which is as Handler.Keep: what was kept is acknowledged, what is refused is reported, and what failed
-// comes again. Tokens of one answer have no order. Call it again, after a pause.
+// comes again. Tokens of one answer are taken one after another, in its order. Call it again, after a pause.
 func (c *Client) Receive(ctx context.Context, stream events.StreamConfiguration, keep func(context.Context, events.Token) error) error {
 	if stream.Delivery == nil || stream.Delivery.Method != events.MethodPoll || len(stream.Audience) == 0 {
 		return errors.New("receive: not a poll stream")
@@ -36,14 +36,14 @@ func (c *Client) Receive(ctx context.Context, stream events.StreamConfiguration,
 		}
 		ask = events.PollRequest{MaxEvents: &most, SetErrs: map[string]events.SetError{}}
 		var failed error
-		for jti, compact := range answer.Sets {
-			err := c.receive(ctx, stream.Audience[0], jti, compact, keep)
+		for _, set := range answer.Sets {
+			err := c.receive(ctx, stream.Audience[0], set, keep)
 			var refusal *Refusal
 			switch {
 			case err == nil:
-				ask.Ack = append(ask.Ack, jti)
+				ask.Ack = append(ask.Ack, set.JTI)
 			case errors.As(err, &refusal):
-				ask.SetErrs[jti] = events.SetError{Err: refusal.Code, Description: refusal.Description}
+				ask.SetErrs[set.JTI] = events.SetError{Err: refusal.Code, Description: refusal.Description}
 			default:
 				failed = fmt.Errorf("receive: %w", err)
 			}
@@ -60,14 +60,14 @@ func (c *Client) Receive(ctx context.Context, stream events.StreamConfiguration,
 }
 
 // receive checks one token of an answer and hands it over.
-func (c *Client) receive(ctx context.Context, audience, jti, compact string, keep func(context.Context, events.Token) error) error {
-	token, err := c.Open(ctx, []byte(compact), audience)
+func (c *Client) receive(ctx context.Context, audience string, set events.Set, keep func(context.Context, events.Token) error) error {
+	token, err := c.Open(ctx, []byte(set.Compact), audience)
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		return err
 	case err != nil:
 		return &Refusal{events.Code(err), err.Error()}
-	case token.JTI != jti:
+	case token.JTI != set.JTI:
 		return &Refusal{events.CodeInvalidRequest, "the SET has another jti"}
 	}
 	return keep(ctx, token)

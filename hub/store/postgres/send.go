@@ -194,7 +194,31 @@ func hold(ctx context.Context, tx pgx.Tx, ids []hub.ID) (*holding, error) {
 	}
 	h.window, err = readWindow(ctx, tx, `WHERE stream = ANY($1::bytea[]) AND entry = ANY($2::bytea[]) OR id = ANY($3::bytea[])
 		ORDER BY id FOR UPDATE`, blobs(keysOf(streams)), blobs(keysOf(entries)), blobs(ids))
-	return h, err
+	if err != nil {
+		return nil, err
+	}
+	return h, h.readSettled(ctx, tx, ids)
+}
+
+// readSettled reads which tokens of deliveries that were sent before are settled by now.
+func (h *holding) readSettled(ctx context.Context, tx pgx.Tx, ids []hub.ID) error {
+	var sent [][]byte
+	for _, id := range ids {
+		if d := h.window.find(id); d != nil && d.Sent {
+			sent = append(sent, d.ID[:])
+		}
+	}
+	if len(sent) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `SELECT delivery, jti, settled FROM set_token WHERE delivery = ANY($1::bytea[]) ORDER BY delivery, n`, sent)
+	if err != nil {
+		return err
+	}
+	return each(rows, func(r *row) {
+		d := h.window.find(r.id())
+		d.Tokens = append(d.Tokens, hub.SignedToken{JTI: r.text(), Settled: r.bool()})
+	})
 }
 
 // begin judges one attempt and reports whether it may go out.
@@ -226,7 +250,7 @@ func (h *holding) begin(b *pgx.Batch, a *hub.Attempt, now int64) bool {
 		}
 		return false
 	}
-	d.Sent, d.Busy, d.Owner = true, a.Busy, a.Owner
+	d.Sent, d.Busy, d.Owner, d.Cut = true, a.Busy, a.Owner, a.Cut
 	d.Attempts++
 	h.window.apply(hub.Kept{Put: []hub.Delivery{d}})
 	for n, t := range a.Tokens {
@@ -330,7 +354,7 @@ func readEnd(ctx context.Context, tx pgx.Tx, stream hub.ID, outcomes []hub.Outco
 
 func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 	found := e.window.find(e.delivery[o.JTI])
-	if found == nil {
+	if found == nil || found.Outlived(o) {
 		return
 	}
 	d := *found

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"slices"
+
 	"tidings/hub"
 	"tidings/subscriptions"
 )
@@ -13,7 +15,8 @@ type attempts struct {
 	streams    map[hub.ID]hub.Stream
 	parties    map[hub.ID]hub.Party
 	rows       map[pair]*hub.FeedRow
-	dropped    []hub.ID // still to be deleted
+	busy       map[pair]bool // stream and entry of which an attempt is under way
+	dropped    []hub.ID      // still to be deleted
 }
 
 // attempts reads deliveries and their tokens.
@@ -26,16 +29,17 @@ func (c *conn) attempts(ids []hub.ID) (*attempts, error) {
 		return nil, err
 	}
 	t := &attempts{c: c, deliveries: make(map[hub.ID]hub.Delivery, len(ds)), streams: map[hub.ID]hub.Stream{},
-		parties: map[hub.ID]hub.Party{}, rows: map[pair]*hub.FeedRow{}}
+		parties: map[hub.ID]hub.Party{}, rows: map[pair]*hub.FeedRow{}, busy: map[pair]bool{}}
 	for _, d := range ds {
 		t.deliveries[d.ID] = d
 	}
 	return t, nil
 }
 
-// stand reads the streams and parties of the deliveries and the rows of their entries, as they are now.
-func (t *attempts) stand() error {
-	entries := map[hub.ID][]hub.ID{}
+// stand reads the streams and parties of the deliveries, the rows of their entries, and which of these have an attempt
+// under way, as they are now.
+func (t *attempts) stand(now int64) error {
+	entries, inStream := map[hub.ID][]hub.ID{}, map[hub.ID][]hub.ID{}
 	for _, d := range t.deliveries {
 		if _, known := t.streams[d.Stream]; !known {
 			st, err := t.c.stream(hub.ID{}, d.Stream)
@@ -53,6 +57,17 @@ func (t *attempts) stand() error {
 		}
 		if !d.Entry.IsZero() {
 			entries[d.Party] = append(entries[d.Party], d.Entry)
+			inStream[d.Stream] = append(inStream[d.Stream], d.Entry)
+		}
+	}
+	for stream, ids := range inStream {
+		if err := t.c.among(func(r row) error {
+			var entry hub.ID
+			err := r.Scan(id(&entry))
+			t.busy[pair{stream, entry}] = true
+			return err
+		}, blobs(distinct(ids)), "SELECT entry FROM delivery WHERE stream = ? AND busy > ? AND entry IN (…)", stream[:], now); err != nil {
+			return err
 		}
 	}
 	for party, ids := range entries {
@@ -73,11 +88,14 @@ func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 	if !there || d.Busy > now || t.streams[d.Stream].Status != subscriptions.Enabled {
 		return false, nil
 	}
+	if !d.Entry.IsZero() && t.busy[pair{d.Stream, d.Entry}] {
+		return false, nil // another node was faster with the entry's other delivery
+	}
 	switch hub.Judge(d, a, t.rows[pair{d.Party, d.Entry}], t.parties[d.Party], now) {
 	case hub.Go:
-		d.Sent, d.Busy, d.Owner = true, a.Busy, a.Owner
+		d.Sent, d.Busy, d.Owner, d.Cut = true, a.Busy, a.Owner, a.Cut
 		d.Attempts++
-		t.deliveries[d.ID] = d
+		t.deliveries[d.ID], t.busy[pair{d.Stream, d.Entry}] = d, true
 		return true, t.c.start(d, a.Tokens)
 	case hub.WithdrawIt:
 		delete(t.deliveries, d.ID)
@@ -97,7 +115,7 @@ func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 
 // start puts an attempt on record, with the tokens it sends: if we crash from here on, the same bytes are sent again.
 func (c *conn) start(d hub.Delivery, tokens []hub.SignedToken) error {
-	if err := c.exec("UPDATE delivery SET sent = 1, busy = ?, owner = ?, attempts = ? WHERE id = ?", d.Busy, d.Owner, d.Attempts, d.ID[:]); err != nil {
+	if err := c.exec("UPDATE delivery SET sent = 1, busy = ?, owner = ?, attempts = ?, cut = ? WHERE id = ?", d.Busy, d.Owner, d.Attempts, d.Cut, d.ID[:]); err != nil {
 		return err
 	}
 	for i, token := range tokens {
@@ -113,8 +131,11 @@ func (c *conn) start(d hub.Delivery, tokens []hub.SignedToken) error {
 // transaction no other is known.
 func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outcome) error {
 	d, there := t.deliveries[delivery]
-	if !there {
+	if !there || d.Outlived(o) {
 		return nil
+	}
+	if i := slices.IndexFunc(d.Tokens, func(t hub.SignedToken) bool { return t.JTI == o.JTI }); i < 0 || d.Tokens[i].Settled {
+		return nil // its other tokens are not affected by a second word on this one
 	}
 	switch o.Next {
 	case subscriptions.Dead:
@@ -124,7 +145,14 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 		}
 	case subscriptions.Done:
 		st.Failures, st.Problem = 0, ""
-		return t.keep(hub.Settled(d, nil, o.JTI))
+		var unsettled []hub.Delivery
+		if d.Cut > 0 { // what was taken of it may end the attempt
+			var err error
+			if unsettled, err = t.besides(d); err != nil {
+				return err
+			}
+		}
+		return t.keep(hub.Settled(d, unsettled, o.JTI))
 	case subscriptions.Retry, subscriptions.Hold:
 		if o.Reason != "" {
 			st.Failures, st.Problem = st.Failures+1, o.Reason
@@ -135,14 +163,19 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 
 // release ends an attempt without a word that settles it.
 func (t *attempts) release(d hub.Delivery, due int64) error {
-	if err := t.drop(); err != nil {
-		return err
-	}
-	unsettled, err := t.c.unsettled(d.Stream, d.Entry)
+	unsettled, err := t.besides(d)
 	if err != nil {
 		return err
 	}
 	return t.keep(hub.Released(d, unsettled, due))
+}
+
+// besides reads what is unsettled of a delivery's entry.
+func (t *attempts) besides(d hub.Delivery) ([]hub.Delivery, error) {
+	if err := t.drop(); err != nil {
+		return nil, err
+	}
+	return t.c.unsettled(d.Stream, d.Entry)
 }
 
 // keep writes what a rule left; what it dropped is deleted by drop.

@@ -23,7 +23,7 @@ func (s *Store) Begin(ctx context.Context, now int64, attempts []hub.Attempt) (m
 		if err != nil {
 			return err
 		}
-		if err := t.stand(); err != nil {
+		if err := t.stand(now); err != nil {
 			return err
 		}
 		for i, a := range attempts {

@@ -5,12 +5,12 @@ import (
 )
 
 const deliveryColumns = "d.id, d.stream, d.party, d.entry, d.ord, d.kind, d.gone, d.names, d.given, d.generation, d.version, d.position, d.time, " +
-	"d.txn, d.signal, d.type, d.payload, d.sent, d.busy, d.owner, d.due, d.attempts, d.void, d.remake"
+	"d.txn, d.signal, d.type, d.payload, d.sent, d.busy, d.owner, d.due, d.attempts, d.void, d.remake, d.cut"
 
 func deliveryTargets(d *hub.Delivery) []any {
 	return []any{id(&d.ID), id(&d.Stream), id(&d.Party), id(&d.Entry), &d.Order, &d.Kind, &d.Gone, names(&d.Names), &d.Given,
 		&d.Generation, &d.Version, &d.Position, &d.Time, &d.Txn, &d.Signal, &d.Type, bytesOf(&d.Payload), &d.Sent, &d.Busy, &d.Owner, &d.Due,
-		&d.Attempts, &d.Void, &d.Remake}
+		&d.Attempts, &d.Void, &d.Remake, &d.Cut}
 }
 
 // deliveries reads unsettled deliveries in order, without their tokens.
@@ -82,14 +82,14 @@ func (c *conn) keep(k hub.Kept) error {
 func (c *conn) putDelivery(d hub.Delivery) error {
 	// No index is written anew for one that is there.
 	if err := c.exec("INSERT INTO delivery (id, stream, party, entry, ord, kind, gone, names, given, generation, version, position, time, txn, "+
-		"signal, type, payload, sent, busy, owner, due, attempts, void, remake) "+
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "+
+		"signal, type, payload, sent, busy, owner, due, attempts, void, remake, cut) "+
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "+
 		"ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, gone = excluded.gone, names = excluded.names, given = excluded.given, "+
 		"generation = excluded.generation, version = excluded.version, position = excluded.position, time = excluded.time, txn = excluded.txn, "+
 		"sent = excluded.sent, busy = excluded.busy, owner = excluded.owner, due = excluded.due, attempts = excluded.attempts, "+
-		"void = excluded.void, remake = excluded.remake",
+		"void = excluded.void, remake = excluded.remake, cut = excluded.cut",
 		d.ID[:], d.Stream[:], d.Party[:], blob(d.Entry), d.Order, string(d.Kind), d.Gone, joined(d.Names), d.Given, d.Generation, d.Version,
-		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), orNull(d.Payload), d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake); err != nil {
+		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), orNull(d.Payload), d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake, d.Cut); err != nil {
 		return err
 	}
 	if !d.Sent {
@@ -123,9 +123,12 @@ func (c *conn) dropAll(stream hub.ID) error {
 
 // bury gives a delivery up.
 func (c *conn) bury(d hub.Delivery, reason string, now int64) error {
-	grave := hub.NewID()
+	grave, kind := hub.NewID(), string(d.Kind)
+	if d.Type != "" {
+		kind = string(d.Type)
+	}
 	if err := c.exec("INSERT INTO dead_letter (id, stream, party, entry, kind, reason, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		grave[:], d.Stream[:], d.Party[:], blob(d.Entry), string(d.Kind), reason, now); err != nil {
+		grave[:], d.Stream[:], d.Party[:], blob(d.Entry), kind, reason, now); err != nil {
 		return err
 	}
 	return c.dropDelivery(d.ID)

@@ -111,11 +111,22 @@ func (f *fixture) attempt(s hub.Sending) hub.Attempt {
 	if s.Row != nil && s.Row.Grant != nil {
 		a.Given, a.Regraded = s.Row.Grant.Given, s.Row.Grant.Regraded
 	}
+	a.Left = left(s.Delivery)
 	if len(s.Delivery.Tokens) == 0 {
 		jti := f.word()
 		a.Tokens = []hub.SignedToken{{JTI: jti, Compact: []byte("token " + jti)}}
 	}
 	return a
+}
+
+// left counts the tokens that are not settled.
+func left(d hub.Delivery) (n int) {
+	for _, t := range d.Tokens {
+		if !t.Settled {
+			n++
+		}
+	}
+	return n
 }
 
 func (f *fixture) begin(attempts ...hub.Attempt) []bool {
