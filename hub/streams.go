@@ -197,8 +197,11 @@ func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfig
 	d := s.Settings.Delivery
 	endpoint := d.EndpointURL
 	base := strings.TrimSuffix(h.conf.Issuer, "/")
-	if d.Method == events.MethodPoll {
+	switch d.Method {
+	case events.MethodPoll:
 		endpoint = base + "/ssf/poll/" + s.ID.String()
+	case events.MethodWebsocket:
+		endpoint = "ws" + strings.TrimPrefix(base, "http") + "/ssf/socket/" + s.ID.String() // wss of https
 	}
 	return events.StreamConfiguration{
 		StreamID:                s.ID.String(),

@@ -68,5 +68,5 @@ func AlgorithmFor(p Profile) events.Algorithm {
 
 // MethodsSupported lists the ways out, as the metadata's delivery_methods_supported tells them (SSF 1.0 section 7.1).
 func MethodsSupported() []string {
-	return []string{events.MethodPush, events.MethodPoll}
+	return []string{events.MethodPush, events.MethodPoll, events.MethodWebsocket}
 }

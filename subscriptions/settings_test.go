@@ -135,7 +135,7 @@ func TestProfiles(t *testing.T) {
 	if AlgorithmFor(CAEP) != events.RS256 || AlgorithmFor(Tidings) != events.ES256 { // CI-13
 		t.Error("algorithms are mixed up")
 	}
-	for _, want := range []string{events.MethodPush, events.MethodPoll} { // MD-04
+	for _, want := range []string{events.MethodPush, events.MethodPoll, events.MethodWebsocket} { // MD-04, WS-01
 		if !slices.Contains(MethodsSupported(), want) {
 			t.Errorf("%s is not supported", want)
 		}

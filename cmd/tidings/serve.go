@@ -179,6 +179,7 @@ func onlyFrom(proxies []netip.Prefix, next http.Handler) http.Handler {
 type serving struct {
 	h       *hub.Hub
 	push    *delivery.Pusher
+	sockets *delivery.Websocket
 	live    *delivery.Live
 	handler http.Handler
 	log     *slog.Logger
@@ -189,9 +190,10 @@ func newServing(h *hub.Hub, allowInsecure bool, log *slog.Logger) (*serving, err
 	if err != nil {
 		return nil, err
 	}
-	s := &serving{h: h, push: delivery.NewPusher(h, allowInsecure, log), live: delivery.NewLive(h, log), log: log}
+	s := &serving{h: h, push: delivery.NewPusher(h, allowInsecure, log), sockets: delivery.NewWebsocket(h, log), live: delivery.NewLive(h, log), log: log}
 	outward := []web.Route{
 		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: delivery.NewPoll(h, log)},
+		{Method: http.MethodGet, Pattern: "/ssf/socket/{stream_id}", Handler: s.sockets},
 		{Method: http.MethodGet, Pattern: "/live", Handler: s.live},
 		{Pattern: "/scim/v2/*", Handler: scim.New(h, log)},
 	}
@@ -213,6 +215,7 @@ func (s *serving) run(ctx context.Context, l net.Listener, handler http.Handler)
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
 	g.Go(func() error { return s.h.Run(ctx) })
 	g.Go(func() error { return s.push.Run(ctx) })
+	g.Go(func() error { return s.sockets.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

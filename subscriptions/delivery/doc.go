@@ -1,6 +1,6 @@
-// Package delivery holds the ways out of the hub: push (RFC 8935), poll (RFC 8936) and live notices for browsers. It
-// talks; what may be told and what is still owed is the engine's (package hub), and what follows from a receiver's
-// answer is a rule of package subscriptions.
+// Package delivery holds the ways out of the hub: push (RFC 8935), poll (RFC 8936), receivers' sockets, and live notices
+// for browsers. It talks; what may be told and what is still owed is the engine's (package hub), and what follows from
+// a receiver's answer is a rule of package subscriptions.
 //
 // Promises:
 //   - Nothing is queued between the engine's check of a grant and the sending that it allows. What had to wait is asked

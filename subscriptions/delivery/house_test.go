@@ -26,6 +26,7 @@ type house struct {
 	ctx context.Context
 	*hub.Hub
 	store hub.Store
+	key   []byte // of the store's secrets, for another node
 }
 
 func newHouse(t testing.TB) *house {
@@ -39,7 +40,8 @@ func newStoredHouse(t testing.TB) (*house, hub.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := hub.Open(ctx, store, hub.NewKeyFile(), hub.Config{Issuer: issuer, AllowInsecureReceivers: true})
+	key := hub.NewKeyFile()
+	h, err := hub.Open(ctx, store, key, hub.Config{Issuer: issuer, AllowInsecureReceivers: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +55,7 @@ func newStoredHouse(t testing.TB) (*house, hub.Store) {
 		}
 		store.Close()
 	})
-	return &house{t, ctx, h, store}, store
+	return &house{t: t, ctx: ctx, Hub: h, store: store, key: key}, store
 }
 
 func must[T any](v T, err error) func(testing.TB) T {

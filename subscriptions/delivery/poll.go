@@ -76,7 +76,7 @@ func (p *Poll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, err)
 		return
 	}
-	if err := p.settle(ctx, stream, request); err != nil {
+	if err := p.settle(ctx, stream.ID, request); err != nil {
 		p.refuse(w, r, err)
 		return
 	}
@@ -105,13 +105,7 @@ func (p *Poll) read(w http.ResponseWriter, r *http.Request) (*hub.Stream, events
 	if !known {
 		return nil, request, hub.ErrUnauthenticated
 	}
-	if caller.Role != hub.RoleParty {
-		return nil, request, hub.ErrForbidden
-	}
-	stream, err := p.engine.Stream(r.Context(), caller, r.PathValue("stream_id"))
-	if err == nil && stream.Settings.Delivery.Method != events.MethodPoll {
-		err = hub.ErrNotFound
-	}
+	stream, err := p.streamOf(r.Context(), caller, r.PathValue("stream_id"), events.MethodPoll)
 	if err != nil {
 		return nil, request, err
 	}
@@ -133,9 +127,24 @@ func (p *Poll) read(w http.ResponseWriter, r *http.Request) (*hub.Stream, events
 	return stream, request, err
 }
 
+// streamOf finds the stream whose tokens the caller may fetch by a method; of another method there is none.
+func (p *Poll) streamOf(ctx context.Context, c hub.Caller, id, method string) (*hub.Stream, error) {
+	if c.Role != hub.RoleParty {
+		return nil, hub.ErrForbidden
+	}
+	stream, err := p.engine.Stream(ctx, c, id)
+	if err == nil && stream.Settings.Delivery.Method != method {
+		err = hub.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return stream, nil
+}
+
 // settle applies acknowledgements, then errors (PB-05). What is not on the stream or was settled before changes nothing
 // (PB-12); a token in both lists was not accepted (PB-13).
-func (p *Poll) settle(ctx context.Context, stream *hub.Stream, request events.PollRequest) error {
+func (p *Poll) settle(ctx context.Context, stream hub.ID, request events.PollRequest) error {
 	outcomes := make([]hub.Outcome, 0, len(request.Ack)+len(request.SetErrs))
 	for _, jti := range request.Ack {
 		if _, both := request.SetErrs[jti]; !both {
@@ -147,11 +156,11 @@ func (p *Poll) settle(ctx context.Context, stream *hub.Stream, request events.Po
 		outcomes = append(outcomes, hub.Outcome{JTI: jti, Next: next, Reason: reason})
 	}
 	if len(request.SetErrs) > 0 {
-		p.log.Warn("poll receiver did not accept tokens", "stream", stream.ID, "tokens", len(request.SetErrs))
+		p.log.Warn("receiver did not accept tokens", "stream", stream, "tokens", len(request.SetErrs))
 	}
 	for len(outcomes) > 0 {
 		n := min(len(outcomes), settleAtOnce)
-		if err := p.engine.Settle(ctx, stream.ID, outcomes[:n]); err != nil {
+		if err := p.engine.Settle(ctx, stream, outcomes[:n]); err != nil {
 			return err
 		}
 		outcomes = outcomes[n:]

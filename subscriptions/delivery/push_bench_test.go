@@ -168,7 +168,7 @@ func newPushHouse(b *testing.B, store hub.Store) *house {
 		running.Wait()
 		store.Close()
 	})
-	return &house{b, ctx, h, store}
+	return &house{t: b, ctx: ctx, Hub: h, store: store}
 }
 
 func pushKey(i int) string { return fmt.Sprintf("person-%05d", i) }
