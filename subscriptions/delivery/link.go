@@ -26,9 +26,15 @@ type link struct {
 	room   chan struct{} // half the window is free; holds one
 
 	mu      sync.Mutex
-	flying  map[string]time.Time // until when a token that was sent is not owed again, by jti
+	flying  map[string]flight // tokens that were sent, by jti
 	starved bool                 // there is more to send than there was room for
 	closing bool
+}
+
+// flight is a token that is on its way, until it is owed again.
+type flight struct {
+	attempt int
+	until   time.Time
 }
 
 // goodbye is a close code and what it means here.
@@ -270,8 +276,8 @@ func (l *link) free() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	for jti, until := range l.flying {
-		if !now.Before(until) {
+	for jti, f := range l.flying {
+		if !now.Before(f.until) {
 			delete(l.flying, jti)
 		}
 	}
@@ -289,7 +295,7 @@ func (l *link) tell(ctx context.Context) (more bool, err error) {
 	if room <= 0 {
 		return true, nil // what is acknowledged next makes some
 	}
-	out, more, err := l.w.engine.Next(ctx, l.stream, l.w.poll.node, l.w.poll.lease, room)
+	out, more, err := l.w.engine.NextTokens(ctx, l.stream, l.w.poll.node, l.w.poll.lease, room)
 	if err != nil || len(out) == 0 {
 		return more && err == nil, err
 	}
@@ -306,14 +312,14 @@ func (l *link) fly(out []hub.Outgoing, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, t := range out {
-		l.flying[t.JTI] = until
+		l.flying[t.JTI] = flight{t.Attempts, until}
 	}
 }
 
 func (l *link) send(out []hub.Outgoing, more bool) error {
-	frame := events.PollResponse{Sets: make(map[string]string, len(out)), MoreAvailable: more}
+	frame := events.PollResponse{MoreAvailable: more}
 	for _, t := range out {
-		frame.Sets[t.JTI] = string(t.Compact)
+		frame.Sets = append(frame.Sets, events.Set{JTI: t.JTI, Compact: string(t.Compact)})
 	}
 	body, err := json.Marshal(frame)
 	if err != nil {
@@ -332,8 +338,8 @@ func (l *link) release() {
 	l.free()
 	l.mu.Lock()
 	out := make([]hub.Outgoing, 0, len(l.flying))
-	for jti := range l.flying {
-		out = append(out, hub.Outgoing{JTI: jti})
+	for jti, f := range l.flying {
+		out = append(out, hub.Outgoing{JTI: jti, Attempts: f.attempt})
 	}
 	l.mu.Unlock()
 	if len(out) > 0 {

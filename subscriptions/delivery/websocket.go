@@ -128,7 +128,7 @@ func (w *Websocket) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // answered by the upgrader
 	}
-	l := &link{w: w, conn: conn, stream: stream.ID, bearer: bearerOf(r), flying: map[string]time.Time{}, room: make(chan struct{}, 1)}
+	l := &link{w: w, conn: conn, stream: stream.ID, bearer: bearerOf(r), flying: map[string]flight{}, room: make(chan struct{}, 1)}
 	w.add(l)
 	defer w.drop(l)
 	l.serve()

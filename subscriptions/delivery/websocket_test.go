@@ -134,10 +134,10 @@ func (k *taker) take() (sets []set) {
 	k.t.Helper()
 	select {
 	case f := <-k.frames:
-		for jti, compact := range f.Sets {
-			s := readSet(k.t, compact)
-			if s.JTI != jti {
-				k.t.Errorf("under %s stands %s", jti, s.JTI)
+		for _, each := range f.Sets {
+			s := readSet(k.t, each.Compact)
+			if s.JTI != each.JTI {
+				k.t.Errorf("under %s stands %s", each.JTI, s.JTI)
 			}
 			sets = append(sets, s)
 		}
@@ -167,8 +167,8 @@ func (k *taker) silent() {
 	k.t.Helper()
 	select {
 	case f := <-k.frames:
-		for _, compact := range f.Sets {
-			k.t.Errorf("was told %s", readSet(k.t, compact).Type)
+		for _, each := range f.Sets {
+			k.t.Errorf("was told %s", readSet(k.t, each.Compact).Type)
 		}
 	case err := <-k.over:
 		k.t.Fatalf("the socket is over: %v", err)
@@ -395,9 +395,9 @@ func TestWebsocketLosesItsRight(t *testing.T) {
 	var s set
 	select {
 	case f := <-k.frames:
-		s = readSet(t, first(f.Sets))
+		s = readSet(t, f.Sets[0].Compact)
 	case f := <-idle.frames:
-		s, k, idle = readSet(t, first(f.Sets)), idle, k
+		s, k, idle = readSet(t, f.Sets[0].Compact), idle, k
 	}
 	if err := h.RevokeToken(h.ctx, h.p.caller.Token); err != nil {
 		t.Fatal(err)
@@ -413,13 +413,6 @@ func TestWebsocketLosesItsRight(t *testing.T) {
 	if code := idle.closed(); code != websocket.ClosePolicyViolation {
 		t.Errorf("closed with %d", code)
 	}
-}
-
-func first(sets map[string]string) string {
-	for _, compact := range sets {
-		return compact
-	}
-	return ""
 }
 
 // TestWebsocketWithoutStream: a stream that is deleted or takes another way out ends its sockets for good; a party that
@@ -618,9 +611,9 @@ func TestWebsocketsShare(t *testing.T) {
 			for f := range k.frames {
 				var request events.PollRequest
 				mu.Lock()
-				for jti := range f.Sets {
-					told[jti]++
-					request.Ack = append(request.Ack, jti)
+				for _, each := range f.Sets {
+					told[each.JTI]++
+					request.Ack = append(request.Ack, each.JTI)
 				}
 				mu.Unlock()
 				k.WriteJSON(request)
