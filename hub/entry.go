@@ -118,14 +118,3 @@ const (
 	RoleDirectory Role = "directory"
 	RoleOperator  Role = "operator"
 )
-
-// Token is a static bearer credential. Only its hash is kept.
-type Token struct {
-	ID        ID
-	Role      Role
-	Party     ID
-	Name      string
-	Hash      [32]byte
-	CreatedAt int64
-	Revoked   int64 // time, 0 while it is valid
-}

@@ -4,10 +4,12 @@ import "errors"
 
 // What the engine says besides the store's errors; each edge translates them once into its own format.
 var (
-	// ErrUnauthenticated: no such credential, or it was revoked.
+	// ErrUnauthenticated: no such credential, or it was revoked or expired.
 	ErrUnauthenticated = errors.New("credential is not valid")
 	// ErrForbidden: the credential is for something else.
 	ErrForbidden = errors.New("credential does not allow this")
+	// ErrScope: the scope does not exist, or is more than the credential may have.
+	ErrScope = errors.New("scope is not allowed")
 	// ErrVersion: the entry is not at the version the source expected (RFC 7644 section 3.14).
 	ErrVersion = errors.New("version does not match")
 	// ErrCursorExpired: the cursor is too old, of another generation or of another history; start anew (410).

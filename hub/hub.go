@@ -34,6 +34,7 @@ type Hub struct {
 	queue      queue
 
 	hints hints
+	used  uses
 }
 
 // Open joins a store and its key file. ErrWrongKey, ErrKeyFile.

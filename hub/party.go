@@ -36,7 +36,7 @@ func (h *Hub) AddParty(ctx context.Context, actor string, r PartyRequest) (Party
 	}
 	p.CreatedAt = h.now()
 	text, hash := newToken()
-	token := &Token{ID: NewID(), Role: RoleParty, Party: p.ID, Name: p.Name, Hash: hash, CreatedAt: p.CreatedAt}
+	token := &Token{ID: NewID(), Role: RoleParty, Party: p.ID, Name: p.Name, Hash: hash, Scopes: RoleParty.Scopes(), CreatedAt: p.CreatedAt}
 	line := Change{Kind: PartyAdded, Party: p.ID, Actor: actor, Txn: newTxn(), Time: p.CreatedAt}
 	receipt, err := h.commitOne(ctx, Item{Party: &PartyWrite{Party: p, Token: token}, Lines: []Change{line}})
 	if err != nil {

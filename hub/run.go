@@ -19,10 +19,11 @@ const (
 	sweepEvery = time.Second
 	eraseEvery = 30 * time.Second
 	trimEvery  = time.Hour
+	noteEvery  = time.Minute
 )
 
 // Run does what nobody calls for: it goes on with wide lines, writes the tombstones of grants whose end has come, erases
-// what signals no longer need, forgets what is older than tombstones live, and fans out hints. It returns when ctx ends.
+// what signals no longer need, forgets what is older than tombstones live, notes when credentials were used, and fans out hints. It returns when ctx ends.
 // Any number of processes may run it on one store: every step is compared and swapped.
 func (h *Hub) Run(ctx context.Context) error {
 	watch := h.store.Watch(ctx)
@@ -32,11 +33,13 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer erase.Stop()
 	trim := time.NewTicker(trimEvery)
 	defer trim.Stop()
+	note := time.NewTicker(noteEvery)
+	defer note.Stop()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
-			return nil
+			return h.noteLast(ctx)
 		case _, ok := <-watch:
 			if !ok {
 				watch = nil // the sweep's ticks go on without hints
@@ -50,6 +53,8 @@ func (h *Hub) Run(ctx context.Context) error {
 			_, err = h.store.EraseSignals(ctx, h.now(), MaxMoves)
 		case <-trim.C:
 			err = h.trim(ctx)
+		case <-note.C:
+			err = h.NoteUses(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			h.log.Error("upkeep failed; it is tried again", "error", err)
@@ -115,6 +120,16 @@ func (h *Hub) trim(ctx context.Context) error {
 		if more, err = h.store.Trim(ctx, head.Oldest+int64(old), MaxMoves); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// noteLast writes down what was not yet noted when the program stops, if that takes no time to speak of.
+func (h *Hub) noteLast(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := h.NoteUses(ctx); err != nil {
+		h.log.Warn("last uses of tokens are lost", "error", err)
 	}
 	return nil
 }

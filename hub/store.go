@@ -190,11 +190,15 @@ type State interface {
 
 	Parties(ctx context.Context) ([]Party, error)
 	Party(ctx context.Context, id ID) (*Party, error)
-	// AddToken keeps a credential (of a directory or an operator; a party's first comes with PartyWrite).
+	// AddToken keeps a credential (a party's first comes with PartyWrite). ErrTaken when its id or hash is there already,
+	// ErrNotFound when its party is not living, ErrLimit when MaxPartyTokens of the party are valid at t.CreatedAt.
 	AddToken(ctx context.Context, t Token) error
 	RevokeToken(ctx context.Context, id ID, now int64) error
 	Tokens(ctx context.Context) ([]Token, error)
-	// TokenByHash finds a credential that is neither revoked nor of a removed party.
+	// UseTokens notes when credentials were used last; a later time stays. Ids that are not there are passed over, and so
+	// may be a row that another transaction holds: nobody relies on it.
+	UseTokens(ctx context.Context, last map[ID]int64) error
+	// TokenByHash finds a credential that is neither revoked nor of a removed party; it may be expired. ErrNotFound.
 	TokenByHash(ctx context.Context, hash [32]byte) (*Token, error)
 
 	// Secrets are keys wrapped by the key file, kept in the store; InitSecret keeps the first one only and returns

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 
 	"tidings/hub"
@@ -71,20 +70,34 @@ func bearer(r *http.Request) (token string, given bool) {
 	return token, true
 }
 
-// Caller is who calls, if its credential is for one of the roles. hub.ErrUnauthenticated, hub.ErrForbidden; hub.ErrBadRequest
-// for a token in the query.
-func Caller(r *http.Request, roles ...hub.Role) (hub.Caller, error) {
+// Caller is who calls, if its credential is for one of the scopes. hub.ErrUnauthenticated, *hub.Insufficient;
+// hub.ErrBadRequest for a token in the query.
+func Caller(r *http.Request, scopes ...hub.Scope) (hub.Caller, error) {
 	if r.Context().Value(queryTokenKey{}) != nil {
 		return hub.Caller{}, fmt.Errorf("%w: a token in the query is not accepted", hub.ErrBadRequest)
 	}
 	caller, ok := hub.CallerFrom(r.Context())
-	switch {
-	case !ok:
+	if !ok {
 		return hub.Caller{}, hub.ErrUnauthenticated
-	case !slices.Contains(roles, caller.Role):
-		return hub.Caller{}, hub.ErrForbidden
 	}
-	return caller, nil
+	return caller, caller.Need(scopes...)
+}
+
+// For is a handler for callers with one of the scopes; it answers the others.
+func For(h http.Handler, scopes ...hub.Scope) http.Handler {
+	return Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := Caller(r, scopes...); err != nil {
+			return err
+		}
+		h.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// insufficient is the challenge that names what is missing (RFC 6750 section 3.1). Where several scopes would do, the first
+// is named: a client that asked for all of them would ask for more than it needs.
+func insufficient(scopes []hub.Scope) string {
+	return fmt.Sprintf(`Bearer realm="tidings", error="insufficient_scope", scope="%s"`, hub.ScopeText(scopes[:1]))
 }
 
 // challenged adds WWW-Authenticate to answers that refuse a caller (RFC 6750 section 3, AU-06), whichever face gives

@@ -93,6 +93,10 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if p.told {
 		body.Detail = err.Error()
 	}
+	var lacks *hub.Insufficient
+	if errors.As(err, &lacks) {
+		w.Header().Set("WWW-Authenticate", insufficient(lacks.Scopes))
+	}
 	if p.retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(p.retry))
 	}

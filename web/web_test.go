@@ -89,13 +89,13 @@ func open(t testing.TB, issuer string) *frame {
 func faces() []web.Route {
 	return []web.Route{
 		{Method: "GET", Pattern: "/party/{id}", Handler: web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-			if _, err := web.Caller(r, hub.RoleParty); err != nil {
+			if _, err := web.Caller(r, hub.ChangesRead); err != nil {
 				return err
 			}
 			return web.Write(w, 200, map[string]string{"id": r.PathValue("id")})
 		})},
 		{Method: "GET", Pattern: "/operator", Handler: web.Handler(func(w http.ResponseWriter, r *http.Request) error {
-			_, err := web.Caller(r, hub.RoleOperator)
+			_, err := web.Caller(r, hub.Operate)
 			return err
 		})},
 		{Method: "POST", Pattern: "/body", Handler: web.Handler(func(w http.ResponseWriter, r *http.Request) error {
@@ -194,7 +194,7 @@ func TestCaller(t *testing.T) {
 		"two":           {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token"`, []string{"Authorization", good, "Authorization", good}},
 		"cut":           {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token"`, []string{"Authorization", good[:len(good)-1]}},
 		"endless":       {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token"`, []string{"Authorization", good + strings.Repeat("x", 2000)}},
-		"other role":    {403, "forbidden", "/operator", `Bearer realm="tidings", error="insufficient_scope"`, []string{"Authorization", good}},
+		"other role":    {403, "forbidden", "/operator", `Bearer realm="tidings", error="insufficient_scope", scope="operator"`, []string{"Authorization", good}},
 		"in query":      {400, "bad-request", "/party/7?access_token=" + f.token, `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, nil},
 		"in query, too": {400, "bad-request", "/party/7?access_token=x", `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, []string{"Authorization", good}},
 	} {

@@ -283,12 +283,8 @@ func (b *bad) credentials() (list []attempt) {
 		if strings.Contains(e.path, "?") {
 			query = "&"
 		}
-		status := 400
-		if strings.HasPrefix(e.path, "/ssf/poll/") { // 401 is as good (AU-07)
-			status, kinds[2] = 401, "unauthenticated"
-		}
-		add("token in the query", anonymous, e.path+query+"access_token="+b.good(e.path), status, kinds[2])
-		add("token in the query too", "", e.path+query+"access_token="+b.good(e.path), status, kinds[2])
+		add("token in the query", anonymous, e.path+query+"access_token="+b.good(e.path), 400, kinds[2])
+		add("token in the query too", "", e.path+query+"access_token="+b.good(e.path), 400, kinds[2])
 	}
 	return list
 }
@@ -336,7 +332,7 @@ func TestBadInput(t *testing.T) {
 	})
 }
 
-// state is all that is stored, but for tickets, which are used up by trying. SQLite says whether anybody wrote since the
+// state is all that is stored, but for tickets, which are used up by trying, and when tokens were used. SQLite says whether anybody wrote since the
 // last look; only then there is something to look at.
 func (b *bad) state() string {
 	b.t.Helper()
@@ -347,7 +343,8 @@ func (b *bad) state() string {
 		}
 		b.version = version
 	}
-	b.last = b.dump(b.store, "scratch")
+	b.last = b.dump(b.store, "scratch", "token") +
+		strings.Join(b.query(b.store, "SELECT id, role, party, name, hash, scopes, created_at, expires, revoked FROM token ORDER BY id"), "\n")
 	return b.last
 }
 

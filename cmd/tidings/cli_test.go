@@ -119,7 +119,11 @@ func TestMisuse(t *testing.T) {
 		{"party remove", "<id>"},
 		{"party remove nope", "is not an id"},
 		{"token add --name x", "--role"},
-		{"token add --name x --role party", "--role"},
+		{"token add --name x --role party", "--role party and --party ID go together"},
+		{"token add --name x --role operator --party " + some, "--role party and --party ID go together"},
+		{"token add --name x --role king", "--role"},
+		{"token add --role party --party nope", "is not an id"},
+		{"token add --name x --role operator --until soon", "--until is a time"},
 		{"token revoke nope", "is not an id"},
 		{"grant add --user x --party nope --attributes title", "is not an id"},
 		{"grant add --user x --attributes title --party " + some + " --purposes sell", "transfer, notify or both"},
@@ -320,6 +324,10 @@ func TestWrongNames(t *testing.T) {
 			{"party add --name x --agreement --types Shoe --attributes title", "Shoe"},
 			{"party add --name x --agreement --types User --attributes shoeSize", "shoeSize"},
 			{"token add --role operator --name=", "a name of 1 to 200 characters"},
+			{"token add --role party --party " + some, "there is nothing of that name or id"},
+			{"token add --role party --party " + shop.ID + " --scope scim.write", "scope is not allowed"},
+			{"token add --role operator --name x --scope everything", "scope is not allowed"},
+			{"token add --role operator --name x --until 2001-01-01T00:00:00Z", "in the past"},
 		} {
 			s.refuses(1, c.says, append(strings.Fields(c.args), site.flags...)...)
 		}
@@ -511,9 +519,9 @@ func TestJSON(t *testing.T) {
 			return result
 		}
 		token := run("id token", "token", "add", "--role", "directory", "--name", "hr")["id"].(string)
-		run("created id name role", "token", "list")
+		run("created id name role scope", "token", "list")
 		run("id revoked", "token", "revoke", token)
-		run("created id name revoked role", "token", "list")
+		run("created id name revoked role scope", "token", "list")
 		party := run("audience id token", "party", "add", "--name", "shop", "--profile", "caep", "--max-age", "90m", "--origin", "https://shop.example")
 		run("containers created dangling read refused unchanged updated", "import",
 			s.write("people.ldif", "dn: uid=anna,dc=example\nobjectClass: inetOrgPerson\nuid: anna\ncn: Anna\nsn: Berg\nmanager: uid=nobody,dc=example\n"))

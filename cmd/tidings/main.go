@@ -31,10 +31,10 @@ type program struct {
 		Remove partyRemove `cmd:"" help:"End a relying party: its token, streams and grants are dead at once."`
 	} `cmd:"" help:"Relying parties: the websites that keep copies."`
 	Token struct {
-		Add    tokenAdd    `cmd:"" help:"Make a token for a directory (may write SCIM) or an operator, and print it, once."`
-		List   tokenList   `cmd:"" help:"List tokens, without their secrets."`
+		Add    tokenAdd    `cmd:"" help:"Make a token for a party, a directory (may write SCIM) or an operator, and print it, once."`
+		List   tokenList   `cmd:"" help:"List tokens: what each may, until when, and when it was last used; never their secrets."`
 		Revoke tokenRevoke `cmd:"" help:"End a token at once."`
-	} `cmd:"" help:"Tokens of directories and operators."`
+	} `cmd:"" help:"Tokens: what parties, directories and operators call with."`
 	Grant struct {
 		Add    grantAdd    `cmd:"" help:"Record a person's yes: which attributes a party may fetch, be notified of, until when."`
 		List   grantList   `cmd:"" help:"List grants."`

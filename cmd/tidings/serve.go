@@ -192,8 +192,8 @@ func newServing(h *hub.Hub, allowInsecure bool, log *slog.Logger) (*serving, err
 	}
 	s := &serving{h: h, push: delivery.NewPusher(h, allowInsecure, log), sockets: delivery.NewWebsocket(h, log), live: delivery.NewLive(h, log), log: log}
 	outward := []web.Route{
-		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: delivery.NewPoll(h, log)},
-		{Method: http.MethodGet, Pattern: "/ssf/socket/{stream_id}", Handler: s.sockets},
+		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: web.For(delivery.NewPoll(h, log), hub.SSFManage)},
+		{Method: http.MethodGet, Pattern: "/ssf/socket/{stream_id}", Handler: web.For(s.sockets, hub.SSFManage)},
 		{Method: http.MethodGet, Pattern: "/live", Handler: s.live},
 		{Pattern: "/scim/v2/*", Handler: scim.New(h, log)},
 	}

@@ -1,15 +1,41 @@
 package main
 
-import "tidings/hub"
+import (
+	"errors"
+	"fmt"
+
+	"tidings/hub"
+)
 
 type tokenAdd struct {
-	Role string `help:"directory (may write SCIM) or operator." enum:"directory,operator" required:""`
-	Name string `help:"What it is for, to find it again." required:""`
+	Role  string   `help:"party, directory (may write SCIM) or operator." enum:"party,directory,operator" required:""`
+	Party string   `help:"Id of the party, with --role party. It has two valid tokens at most: add one, let the website take it into use, revoke the other." placeholder:"ID"`
+	Name  string   `help:"What it is for, to find it again; by default the party's name."`
+	Scope []string `help:"What it may be used for; repeatable. Of a party: ssf.read, ssf.manage, changes.read, subjects.read, live.ticket. Default: all of its role." placeholder:"SCOPE"`
+	Until string   `help:"When it ends: a time such as 2027-01-31T12:00:00Z, or a duration from now such as 30d." placeholder:"TIME"`
 }
 
-func (c *tokenAdd) Run(rt *runtime) error {
+func (c *tokenAdd) Run(rt *runtime) (err error) {
+	r := hub.TokenRequest{Role: hub.Role(c.Role), Name: c.Name}
+	if c.Party != "" {
+		if r.Party, err = id("party", c.Party); err != nil {
+			return err
+		}
+	}
+	if (c.Party != "") != (r.Role == hub.RoleParty) {
+		return misused("--role party and --party ID go together")
+	}
+	for _, s := range c.Scope {
+		r.Scopes = append(r.Scopes, hub.Scope(s))
+	}
+	if r.Until, err = parseUntil(c.Until); err != nil {
+		return err
+	}
 	return rt.withHub(writing, func(h *hub.Hub) error {
-		t, text, err := h.AddToken(rt.ctx, hub.Role(c.Role), c.Name)
+		t, text, err := h.AddToken(rt.ctx, r)
+		if errors.Is(err, hub.ErrLimit) {
+			return fmt.Errorf("the party has %d valid tokens already; 'tidings token list' shows them, 'tidings token revoke' ends one", hub.MaxPartyTokens)
+		}
 		if err != nil {
 			return err
 		}
@@ -22,8 +48,12 @@ type tokenList struct{}
 type tokenLine struct {
 	ID      hub.ID   `json:"id"`
 	Role    hub.Role `json:"role"`
+	Party   hub.ID   `json:"party,omitzero"`
 	Name    string   `json:"name"`
+	Scopes  string   `json:"scope"`
 	Created string   `json:"created"`
+	Expires string   `json:"expires,omitempty"`
+	Used    string   `json:"used,omitempty"`
 	Revoked string   `json:"revoked,omitempty"`
 }
 
@@ -35,10 +65,11 @@ func (c *tokenList) Run(rt *runtime) error {
 		}
 		var lines []tokenLine
 		for _, t := range tokens {
-			lines = append(lines, tokenLine{t.ID, t.Role, t.Name, stamp(t.CreatedAt), stamp(t.Revoked)})
+			lines = append(lines, tokenLine{t.ID, t.Role, t.Party, t.Name, hub.ScopeText(t.Scopes), stamp(t.CreatedAt),
+				stamp(t.Expires), stamp(t.Used), stamp(t.Revoked)})
 		}
-		return table(rt, lines, "ID ROLE NAME CREATED REVOKED", func(l tokenLine) []string {
-			return []string{l.ID.String(), string(l.Role), l.Name, l.Created, l.Revoked}
+		return table(rt, lines, "ID ROLE NAME CREATED EXPIRES USED REVOKED SCOPE", func(l tokenLine) []string {
+			return []string{l.ID.String(), string(l.Role), l.Name, l.Created, l.Expires, l.Used, l.Revoked, l.Scopes}
 		})
 	})
 }

@@ -42,7 +42,7 @@ func Routes(e Engine) []web.Route {
 }
 
 func (f face) delta(w http.ResponseWriter, r *http.Request) error {
-	caller, err := web.Caller(r, hub.RoleParty)
+	caller, err := web.Caller(r, hub.ChangesRead)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func number(query url.Values, name string, otherwise, least, greatest int) (int,
 // subject answers with the granted attributes. A 304 is the cheap answer to "is my copy still current?", and renews
 // how long it may be kept.
 func (f face) subject(w http.ResponseWriter, r *http.Request) error {
-	caller, err := web.Caller(r, hub.RoleParty)
+	caller, err := web.Caller(r, hub.SubjectsRead)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func matches(headers []string, etag string) bool {
 // ticket lets one browser listen, once. Subjects that are unknown or were not granted are left out without a word: the
 // answer must not tell who is known here.
 func (f face) ticket(w http.ResponseWriter, r *http.Request) error {
-	caller, err := web.Caller(r, hub.RoleParty)
+	caller, err := web.Caller(r, hub.LiveTicket)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func open(t testing.TB) *world {
 	if _, wd.other, err = wd.hub.AddParty(ctx, "test", hub.PartyRequest{Name: "other"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, wd.directory, err = wd.hub.AddToken(ctx, hub.RoleDirectory, "directory"); err != nil {
+	if _, wd.directory, err = wd.hub.AddToken(ctx, hub.TokenRequest{Role: hub.RoleDirectory, Name: "directory"}); err != nil {
 		t.Fatal(err)
 	}
 	wd.report(map[string]any{"userName": "ada", "title": "Countess", "nickName": "A"})

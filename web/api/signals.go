@@ -17,7 +17,7 @@ const maxSignal = 64 << 10 // bytes
 //
 // 202 with the txn: parties are told in their own time, if the person lets them be.
 func (f face) signal(w http.ResponseWriter, r *http.Request) error {
-	caller, err := web.Caller(r, hub.RoleDirectory, hub.RoleOperator)
+	caller, err := web.Caller(r, hub.SCIMWrite, hub.Operate)
 	if err != nil {
 		return err
 	}

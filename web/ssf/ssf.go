@@ -44,14 +44,14 @@ func Routes(e Engine) ([]web.Route, error) {
 		{Method: http.MethodGet, Pattern: at.EscapedPath(), Handler: web.Handler(f.metadata)},
 		{Method: http.MethodGet, Pattern: at.EscapedPath() + "/", Handler: web.Handler(f.metadata)},
 		{Method: http.MethodGet, Pattern: keysPath, Handler: web.Handler(f.keys)},
-		{Method: http.MethodPost, Pattern: streamsPath, Handler: party(f.create)},
-		{Method: http.MethodGet, Pattern: streamsPath, Handler: party(f.read)},
-		{Method: http.MethodPatch, Pattern: streamsPath, Handler: party(f.patch)},
-		{Method: http.MethodPut, Pattern: streamsPath, Handler: party(f.replace)},
-		{Method: http.MethodDelete, Pattern: streamsPath, Handler: party(f.remove)},
-		{Method: http.MethodGet, Pattern: statusPath, Handler: party(f.status)},
-		{Method: http.MethodPost, Pattern: statusPath, Handler: party(f.setStatus)},
-		{Method: http.MethodPost, Pattern: verifyPath, Handler: party(f.verify)},
+		{Method: http.MethodPost, Pattern: streamsPath, Handler: manager(f.create)},
+		{Method: http.MethodGet, Pattern: streamsPath, Handler: reader(f.read)},
+		{Method: http.MethodPatch, Pattern: streamsPath, Handler: manager(f.patch)},
+		{Method: http.MethodPut, Pattern: streamsPath, Handler: manager(f.replace)},
+		{Method: http.MethodDelete, Pattern: streamsPath, Handler: manager(f.remove)},
+		{Method: http.MethodGet, Pattern: statusPath, Handler: reader(f.status)},
+		{Method: http.MethodPost, Pattern: statusPath, Handler: manager(f.setStatus)},
+		{Method: http.MethodPost, Pattern: verifyPath, Handler: manager(f.verify)},
 	}, nil
 }
 
@@ -62,10 +62,16 @@ const (
 	verifyPath  = "/ssf/verify"
 )
 
-// party is a handler for receivers only (AU-01).
-func party(h func(w http.ResponseWriter, r *http.Request, c hub.Caller) error) web.Handler {
+// A receiver is a handler for callers that are one (AU-01).
+type receiver func(w http.ResponseWriter, r *http.Request, c hub.Caller) error
+
+// manager lets in whoever may manage streams, reader also those who may only look (CI-16, CI-30).
+func manager(h receiver) web.Handler { return h.need(hub.SSFManage) }
+func reader(h receiver) web.Handler  { return h.need(hub.SSFRead, hub.SSFManage) }
+
+func (h receiver) need(scopes ...hub.Scope) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		caller, err := web.Caller(r, hub.RoleParty)
+		caller, err := web.Caller(r, scopes...)
 		if err != nil {
 			return err
 		}

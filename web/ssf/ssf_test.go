@@ -58,7 +58,7 @@ func open(t testing.TB, issuer string) *transmitter {
 	if _, tr.caep, err = tr.hub.AddParty(ctx, "test", hub.PartyRequest{Name: "caep", Profile: "caep"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, tr.scim, err = tr.hub.AddToken(ctx, hub.RoleDirectory, "directory"); err != nil {
+	if _, tr.scim, err = tr.hub.AddToken(ctx, hub.TokenRequest{Role: hub.RoleDirectory, Name: "directory"}); err != nil {
 		t.Fatal(err)
 	}
 	routes, err := ssf.Routes(tr.hub)

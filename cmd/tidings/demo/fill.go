@@ -26,7 +26,7 @@ const actor = "demo"
 type Filler interface {
 	file.Ingester
 	AddParty(ctx context.Context, actor string, r hub.PartyRequest) (hub.Party, string, error)
-	AddToken(ctx context.Context, role hub.Role, name string) (hub.Token, string, error)
+	AddToken(ctx context.Context, r hub.TokenRequest) (hub.Token, string, error)
 	Grant(ctx context.Context, actor string, r hub.GrantRequest) (*hub.Grant, error)
 	EntryByUserName(ctx context.Context, userName string) (*hub.Entry, error)
 	FinishEchoes(ctx context.Context) error
@@ -74,7 +74,7 @@ func Fill(ctx context.Context, h Filler, site string) (Cast, error) {
 	if c.Party, c.PartyToken, err = h.AddParty(ctx, actor, hub.PartyRequest{Name: SiteName, Origins: []string{site}}); err != nil {
 		return Cast{}, err
 	}
-	if _, c.DirectoryToken, err = h.AddToken(ctx, hub.RoleDirectory, "demo directory"); err != nil {
+	if _, c.DirectoryToken, err = h.AddToken(ctx, hub.TokenRequest{Role: hub.RoleDirectory, Name: "demo directory"}); err != nil {
 		return Cast{}, err
 	}
 	for _, g := range grants {

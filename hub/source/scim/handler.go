@@ -65,8 +65,11 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) error {
 		return &failure{status: http.StatusBadRequest, Detail: "a token in the query is not accepted"}
 	case !ok:
 		return hub.ErrUnauthenticated
-	case caller.Role != hub.RoleDirectory:
-		return hub.ErrForbidden
+	}
+	if err := caller.Need(hub.SCIMWrite); err != nil {
+		// What is missing stands in the challenge (RFC 6750 section 3.1); the body cannot name it.
+		w.Header().Set("WWW-Authenticate", `Bearer realm="tidings", error="insufficient_scope", scope="scim.write"`)
+		return err
 	}
 	_, path, _ := strings.Cut(r.URL.Path, Path)
 	steps := strings.Split(strings.Trim(path, "/"), "/")

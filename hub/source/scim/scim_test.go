@@ -44,10 +44,10 @@ func serve(t testing.TB) *service {
 		t.Fatal(err)
 	}
 	s := &service{t: t, hub: h}
-	if _, s.directory, err = h.AddToken(ctx, hub.RoleDirectory, "directory"); err != nil {
+	if _, s.directory, err = h.AddToken(ctx, hub.TokenRequest{Role: hub.RoleDirectory, Name: "directory"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, s.operator, err = h.AddToken(ctx, hub.RoleOperator, "operator"); err != nil {
+	if _, s.operator, err = h.AddToken(ctx, hub.TokenRequest{Role: hub.RoleOperator, Name: "operator"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, s.party, err = h.AddParty(ctx, "test", hub.PartyRequest{Name: "shop"}); err != nil {

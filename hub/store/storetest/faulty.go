@@ -145,6 +145,18 @@ func (f *faulty) EraseSignals(ctx context.Context, now int64, limit int) (int, e
 	return through(f, "EraseSignals", func() (int, error) { return f.Store.EraseSignals(ctx, now, limit) })
 }
 
+func (f *faulty) AddToken(ctx context.Context, t hub.Token) error {
+	return f.failing("AddToken", func() error { return f.Store.AddToken(ctx, t) })
+}
+
+func (f *faulty) UseTokens(ctx context.Context, last map[hub.ID]int64) error {
+	return f.failing("UseTokens", func() error { return f.Store.UseTokens(ctx, last) })
+}
+
+func (f *faulty) TokenByHash(ctx context.Context, hash [32]byte) (*hub.Token, error) {
+	return through(f, "TokenByHash", func() (*hub.Token, error) { return f.Store.TokenByHash(ctx, hash) })
+}
+
 func (f *faulty) Keep(ctx context.Context, r hub.Record, limit int) error {
 	return f.failing("Keep", func() error { return f.Store.Keep(ctx, r, limit) })
 }

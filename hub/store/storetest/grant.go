@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"sync"
 
@@ -306,6 +307,61 @@ var partyTests = map[string]func(f *fixture){
 		_, err = f.store.TokenByHash(f.ctx, token.Hash)
 		f.wants(err, hub.ErrNotFound)
 		f.wants(f.store.RevokeToken(f.ctx, hub.NewID(), f.tick()), hub.ErrNotFound)
+		f.must(f.store.UseTokens(f.ctx, map[hub.ID]int64{token.ID: 70, hub.NewID(): 70}))
+		f.must(f.store.UseTokens(f.ctx, map[hub.ID]int64{token.ID: 60}))
+		f.must(f.store.UseTokens(f.ctx, nil))
+		all, err := f.store.Tokens(f.ctx)
+		f.must(err)
+		for _, t := range all {
+			if used := t.ID == token.ID; used != (t.Used == 70) || used == (t.Used == 0) {
+				f.Errorf("last used: %+v", t)
+			}
+		}
+	},
+
+	"two tokens of a party": func(f *fixture) {
+		p, other := f.party(), f.party()
+		now := f.tick()
+		token := func(of *hub.Party) hub.Token {
+			t := hub.Token{ID: hub.NewID(), Role: hub.RoleParty, Party: of.ID, Name: "next", CreatedAt: now, Expires: now + 10, Scopes: []hub.Scope{hub.SSFRead, hub.ChangesRead}}
+			copy(t.Hash[:], t.ID[:])
+			return t
+		}
+		second := token(p)
+		f.must(f.store.AddToken(f.ctx, second)) // the first came with the party
+		got, err := f.store.TokenByHash(f.ctx, second.Hash)
+		f.must(err)
+		f.equal("token", got, second)
+		f.wants(f.store.AddToken(f.ctx, token(p)), hub.ErrLimit)
+		f.must(f.store.AddToken(f.ctx, token(other)))
+		now += 10 // the second expires
+		third := token(p)
+		f.must(f.store.AddToken(f.ctx, third))
+		f.wants(f.store.AddToken(f.ctx, token(p)), hub.ErrLimit)
+		f.must(f.store.RevokeToken(f.ctx, third.ID, now))
+
+		var wg sync.WaitGroup // several nodes at once
+		var mu sync.Mutex
+		kept := 0
+		for _, s := range []hub.Store{f.store, f.open(), f.open(), f.open()} {
+			t := token(p)
+			wg.Go(func() {
+				switch err := s.AddToken(f.ctx, t); {
+				case err == nil:
+					mu.Lock()
+					defer mu.Unlock()
+					kept++
+				case !errors.Is(err, hub.ErrLimit):
+					f.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if kept != 1 {
+			f.Errorf("%d were added", kept)
+		}
+		f.commit(f.changeParty(other, hub.PartyRemoved))
+		f.wants(f.store.AddToken(f.ctx, token(other)), hub.ErrNotFound)
 	},
 
 	"the first secret stays": func(f *fixture) {
