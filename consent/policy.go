@@ -74,6 +74,10 @@ func Within(granted []string, p Policy, b Bounds) []string {
 	return slices.Compact(names)
 }
 
+// MayCarry reports whether values may travel inside events that are told under the terms: the policy lets them, and the
+// person said yes to both fetching and notifying. The stream has to ask for them too.
+func MayCarry(t Terms, p Policy) bool { return p.Values && t.Purposes.Has(Transfer|Notify) }
+
 // touches reports whether the class says something of name, of a part of it or of the whole that it is part of: a
 // granted "name" holds the "name.familyName" that a class names.
 func (c Class) touches(name string) bool {

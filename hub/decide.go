@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"tidings/events"
 	"tidings/hub/schema"
 )
 
@@ -195,7 +194,7 @@ func (d *draft) apply(r Report, now int64) (Result, error) {
 	}
 	slices.Sort(names)
 	rekeyed := r.Entry.IsZero() && slices.ContainsFunc(r.keys, func(k string) bool { return !d.known[k] })
-	if len(names) == 0 && !next.Password && !rekeyed {
+	if len(names) == 0 && !next.Password && !next.PasswordRemoved && !rekeyed {
 		return Result{}, nil
 	}
 	if kind != Created {
@@ -274,56 +273,8 @@ func (d *draft) delete(r Report, now int64) Result {
 	return Result{Kind: Deleted}
 }
 
-// raise finds what parties should do once because of a change.
-func (d *draft) raise(kind ChangeKind, names []string, next schema.Resource, r Report, now int64) (raised []Signal) {
-	if d.entry.Type != schema.User {
-		return nil
-	}
-	signal := func(t events.Type, covers string, payload map[string]any) {
-		raised = append(raised, Signal{Entry: d.entry.ID, Type: t, Covers: covers, plain: payload, Expires: now + SignalLife.Microseconds(), Txn: r.Txn, Time: now})
-	}
-	if kind == DisabledEntry {
-		signal(events.SessionRevoked, "", nil)
-	}
-	if next.Password {
-		signal(events.CredentialChange, "", map[string]any{"credential_type": "password", "change_type": "update"})
-	}
-	for _, id := range []struct{ name, kind string }{{"userName", "userName"}, {"emails", "email"}, {"phoneNumbers", "phone"}} {
-		if !slices.Contains(names, id.name) {
-			continue
-		}
-		old := identifier(d.entry.Attributes, id.name)
-		if old != "" && old != identifier(next.Attributes, id.name) {
-			signal(events.IdentifierChanged, id.name, map[string]any{"kind": id.kind, "old": old})
-		}
-	}
-	return raised
-}
-
-// identifier is the one value of an attribute by which others may know a person: the primary one, else the first of
-// type work, else the first.
-func identifier(a schema.Attributes, name string) string {
-	if s, ok := a[name].(string); ok {
-		return s
-	}
-	best, rank := "", 0
-	list, _ := a[name].([]any)
-	for _, element := range list {
-		m, _ := element.(map[string]any)
-		value, _ := m["value"].(string)
-		r := 1
-		if m["type"] == "work" {
-			r = 2
-		}
-		if m["primary"] == true {
-			r = 3
-		}
-		if value != "" && r > rank {
-			best, rank = value, r
-		}
-	}
-	return best
-}
+// identifier is the one value of an attribute by which others may know a person.
+func identifier(a schema.Attributes, name string) string { return schema.Preferred(a[name]) }
 
 func (d *draft) item() (_ Item, err error) {
 	d.write.Entry = d.entry
@@ -348,15 +299,5 @@ func (d *draft) finish(written *Entry, first int64) {
 			r.Position = first
 		}
 		j.finish(r, nil)
-	}
-}
-
-// sealSignals encrypts payloads, which may hold an identifier's old value, before the store sees them.
-func (h *Hub) sealSignals(d *draft) {
-	for i := range d.signals {
-		if s := &d.signals[i]; s.plain != nil {
-			s.Payload = h.keys.sealed(mustJSON(sealedSignal{Payload: s.plain}), "signal:"+s.Entry.String())
-			s.plain = nil
-		}
 	}
 }

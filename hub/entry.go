@@ -2,7 +2,9 @@ package hub
 
 import (
 	"tidings/consent"
+	"tidings/events"
 	"tidings/hub/schema"
+	"tidings/subscriptions"
 )
 
 // Times are Unix microseconds throughout the engine and its stores: one integer that both databases order alike.
@@ -43,6 +45,12 @@ const (
 	PartyChanged  ChangeKind = "party-changed" // bounds or agreement: the party's generation moved on
 	PartyRemoved  ChangeKind = "party-removed"
 	PolicyChanged ChangeKind = "policy-changed"
+)
+
+// Actors that are no credential and no entry.
+const (
+	ActorOperator = "operator" // an operator at the shell
+	actorSweeper  = "sweeper"  // what time ended
 )
 
 // Change is one line of the log: names and ids, never a value of a person's attribute.
@@ -100,14 +108,23 @@ type Party struct {
 	// Sector is the id under whose key the party's subject ids are made; the party's own by default.
 	Sector        ID
 	SubjectFormat string
-	Bounds        consent.Bounds
-	Origins       []string
+	// Events are the operator's bound on what the party's streams may ask for; none for no bound. Claims are those of the
+	// tokens that the party's logins get, each with the attribute it is made of.
+	Events  []events.Type
+	Claims  map[string]string
+	Bounds  consent.Bounds
+	Origins []string
 	// Agreement says that the party's bounds take the place of users' grants.
 	Agreement bool
 	// Generation moves on when something changes for the party as a whole; cursors of an older one answer 410.
 	Generation int64
 	Removed    int64 // position of the removal, 0 while it lives
 	CreatedAt  int64
+}
+
+// offer is what the party's streams may ask for.
+func (p Party) offer(policy consent.Policy) subscriptions.Offer {
+	return subscriptions.Offer{Profile: subscriptions.Profile(p.Profile), Types: p.Events, Values: policy.Values}
 }
 
 // Role says what a credential is for.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,12 @@ import (
 // PartyRequest is what an operator says of a relying party.
 type PartyRequest struct {
 	Name string
-	// Profile is tidings (default) or caep; SubjectFormat iss_sub (default), email or opaque.
+	// Profile is tidings (default) or caep; SubjectFormat iss_sub (default), email, phone_number, opaque or scim, of which
+	// a caep party's receivers take the first two only.
 	Profile, SubjectFormat string
+	// Events bound what its streams may ask for, as subscriptions.ParseTypes reads them; none for no bound. Claims are
+	// those of its users' tokens, as subscriptions.ParseClaims reads them.
+	Events, Claims []string
 	// MaxAge bounds how long the party may keep a copy; 0 for no bound of its own.
 	MaxAge time.Duration
 	// Origins are the web origins whose pages may hold sockets with the party's tickets.
@@ -58,13 +63,14 @@ func (r PartyRequest) party() (p Party, err error) {
 	if !slices.Contains([]string{string(subscriptions.Tidings), string(subscriptions.CAEP)}, p.Profile) {
 		return p, fmt.Errorf("%w: profile is tidings or caep", ErrBadRequest)
 	}
-	if p.SubjectFormat == "" {
-		p.SubjectFormat = string(subscriptions.FormatIssSub)
+	if p.SubjectFormat, err = subjectFormat(p.Profile, r.SubjectFormat); err != nil {
+		return p, err
 	}
-	switch subscriptions.SubjectFormat(p.SubjectFormat) {
-	case subscriptions.FormatIssSub, subscriptions.FormatEmail, subscriptions.FormatOpaque:
-	default:
-		return p, fmt.Errorf("%w: subject format is iss_sub, email or opaque", ErrBadRequest)
+	if p.Events, err = subscriptions.ParseTypes(r.Events); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	if p.Claims, err = subscriptions.ParseClaims(r.Claims); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
 	for _, text := range r.Origins {
 		o, err := origin(text)
@@ -75,6 +81,19 @@ func (r PartyRequest) party() (p Party, err error) {
 	}
 	p.Bounds, err = r.bounds()
 	return p, err
+}
+
+// subjectFormat reads how CAEP and RISC events are to name people. Receivers of the CAEP profile have to take email and
+// iss_sub, and opaque for verification only (CAEP interoperability profile 1.0 section 2.5).
+func subjectFormat(profile, text string) (string, error) {
+	f := cmp.Or(subscriptions.SubjectFormat(text), subscriptions.FormatIssSub)
+	switch {
+	case !slices.Contains(subscriptions.Formats(), f):
+		return "", fmt.Errorf("%w: subject format is iss_sub, email, phone_number, opaque or scim", ErrBadRequest)
+	case profile == string(subscriptions.CAEP) && f != subscriptions.FormatIssSub && f != subscriptions.FormatEmail:
+		return "", fmt.Errorf("%w: a caep party's subject format is iss_sub or email", ErrBadRequest)
+	}
+	return string(f), nil
 }
 
 func (r PartyRequest) bounds() (b consent.Bounds, err error) {
@@ -123,6 +142,59 @@ func origin(text string) (string, error) {
 		return "", fmt.Errorf("%w: an origin looks like https://www.example.com", ErrBadRequest)
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+// PartyChange is what an operator changes of a party; what is nil or empty stays as it is.
+type PartyChange struct {
+	SubjectFormat string
+	// Events and Claims replace those that stand there; empty ones but not nil are none.
+	Events, Claims []string
+}
+
+// SetParty changes a party. Its generation moves on: what waits on its streams was decided under what stood before and
+// is dropped, and each tells one feed-changed. ErrNotFound, ErrBadRequest.
+func (h *Hub) SetParty(ctx context.Context, actor string, id ID, change PartyChange) (*Party, error) {
+	for range maxRounds {
+		p, err := h.store.Party(ctx, id)
+		if err == nil && p.Removed != 0 {
+			err = ErrNotFound
+		}
+		if err == nil {
+			err = change.apply(p)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("set party: %w", err)
+		}
+		line := Change{Kind: PartyChanged, Party: id, Actor: actor, Txn: newTxn(), Time: h.now()}
+		receipt, err := h.commitOne(ctx, Item{Party: &PartyWrite{Party: *p}, Lines: []Change{line}})
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("set party: %w", err)
+		}
+		return receipt.Parties[0], nil
+	}
+	return nil, fmt.Errorf("set party: %w", ErrConflict)
+}
+
+func (c PartyChange) apply(p *Party) (err error) {
+	if c.SubjectFormat != "" {
+		if p.SubjectFormat, err = subjectFormat(p.Profile, c.SubjectFormat); err != nil {
+			return err
+		}
+	}
+	if c.Events != nil {
+		if p.Events, err = subscriptions.ParseTypes(c.Events); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadRequest, err)
+		}
+	}
+	if c.Claims != nil {
+		if p.Claims, err = subscriptions.ParseClaims(c.Claims); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadRequest, err)
+		}
+	}
+	return nil
 }
 
 // RemoveParty ends a party: its credentials, streams and grants are dead with the commit. ErrNotFound.

@@ -89,7 +89,7 @@ func (h *Hub) Sweep(ctx context.Context) error {
 		for i, g := range grants {
 			items[i] = Item{
 				Grant: &GrantWrite{Grant: g},
-				Lines: []Change{{Kind: Expired, Entry: g.Entry, Party: g.Party, Actor: "sweeper", Txn: newTxn(), Time: now}},
+				Lines: []Change{{Kind: Expired, Entry: g.Entry, Party: g.Party, Actor: actorSweeper, Txn: newTxn(), Time: now}},
 			}
 		}
 		// A conflict means that the grant moved or another node was faster: the next look decides.

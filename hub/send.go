@@ -12,6 +12,7 @@ import (
 
 	"tidings/consent"
 	"tidings/events"
+	"tidings/hub/schema"
 	"tidings/subscriptions"
 )
 
@@ -76,7 +77,7 @@ func (h *Hub) Waiting(ctx context.Context, stream ID) (bool, error) {
 
 // next looks for sendings, issuing more where there is room, until some begin or nothing is left. rest: begin left some.
 func (h *Hub) next(ctx context.Context, stream ID, limit int, begin func([]Sending) (out []Outgoing, rest bool, err error)) (out []Outgoing, more bool, err error) {
-	for {
+	for round := 0; ; round++ {
 		sendings, err := h.store.Sendable(ctx, stream, h.now(), limit)
 		if err != nil {
 			return nil, false, fmt.Errorf("read what is to be sent: %w", err)
@@ -101,8 +102,9 @@ func (h *Hub) next(ctx context.Context, stream ID, limit int, begin func([]Sendi
 			return nil, false, err
 		}
 		more = unread || rest
-		// Nothing of this round may go (it was revoked, says nothing on this stream, or another node has it): look on.
-		if len(out) > 0 || !more {
+		// Nothing of this round may go (it was revoked, says nothing on this stream, or another node has it): look on, as
+		// what it kept waiting may be next.
+		if len(out) > 0 || !more && round >= maxRounds {
 			return out, more, nil
 		}
 	}
@@ -217,7 +219,11 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 	if err != nil {
 		return a, err
 	}
-	told, err := h.translateEvents(sector, s)
+	values, err := h.carried(ctx, sector, s)
+	if err != nil {
+		return a, err
+	}
+	told, err := h.translateEvents(sector, s, values)
 	if err != nil {
 		a.Dead = "event cannot be made"
 		h.log.Warn("event cannot be made", "delivery", s.Delivery.ID, "error", err)
@@ -242,8 +248,40 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 	return a, nil
 }
 
+// carried are the values that the events of a delivery may hold: nil unless the stream asked for values, the policy lets
+// them travel and the grant is for both, as all of them stand now. What points to others is left out: their grants have
+// a say too, and may end while these events wait.
+func (h *Hub) carried(ctx context.Context, sector *sector, s Sending) (map[string]any, error) {
+	if s.Row == nil || s.Delivery.Kind == consent.Removed || !subscriptions.WantValues(s.delivered()) || !Live(s.Row, s.Party, h.now()) {
+		return nil, nil
+	}
+	rule, ok := ruled(*s.Row, s.Party, s.Policy)
+	if !ok || !consent.MayCarry(rule.Terms, s.Policy) {
+		return nil, nil
+	}
+	e := s.Row.Entry
+	out := schema.Select(e.Type, e.Attributes, rule.Terms.Attributes)
+	out = schema.MapReferences(e.Type, out, func(schema.Reference) (string, bool) { return "", false })
+	if e.Type == schema.User && consent.Covered(rule.Terms.Attributes, "groups") {
+		_, to, err := h.store.References(ctx, e.ID)
+		if err != nil {
+			return nil, fmt.Errorf("read groups: %w", err)
+		}
+		list, err := h.groups(ctx, to, sector.subject)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) > 0 {
+			out["groups"] = list
+		}
+	}
+	out["active"] = e.Active
+	h.dress(out, e.Type, sector.subject(e.ID), s.version())
+	return out, nil
+}
+
 // translateEvents turns a delivery into the events that its stream takes, under the grant as it stands now.
-func (h *Hub) translateEvents(sector *sector, s Sending) ([]subscriptions.Event, error) {
+func (h *Hub) translateEvents(sector *sector, s Sending, values map[string]any) ([]subscriptions.Event, error) {
 	d := s.Delivery
 	if d.Entry.IsZero() {
 		payload, err := d.payload()
@@ -262,7 +300,8 @@ func (h *Hub) translateEvents(sector *sector, s Sending) ([]subscriptions.Event,
 		Kind: d.Kind, Gone: d.Gone, Inactive: !e.Active && rule.Terms.Purposes.Has(consent.Notify), Agreement: s.Party.Agreement,
 		ResourceType: string(e.Type), ID: sector.subject(e.ID), Issuer: h.conf.Issuer,
 		Format:  subscriptions.SubjectFormat(s.Party.SubjectFormat),
-		Version: `W/"` + strconv.FormatInt(d.Version, 10) + `"`, Time: d.Time, Profile: profile,
+		Version: s.version(), Time: d.Time, Profile: profile, Actor: initiator(s),
+		Granted: rule.Terms.Attributes, Values: values, Claims: s.Party.Claims,
 	}
 	if d.Kind != consent.Removed {
 		if consent.Covered(rule.Terms.Attributes, "emails") {
@@ -288,8 +327,26 @@ func (h *Hub) translateEvents(sector *sector, s Sending) ([]subscriptions.Event,
 	return subscriptions.Translate(o, s.delivered()), nil
 }
 
+// version is what the delivery says the subject's version is. Its values may be fresher; then their change follows.
+func (s Sending) version() string { return `W/"` + strconv.FormatInt(s.Delivery.Version, 10) + `"` }
+
+// initiator is what kind of entity was behind the delivery's line (CAEP 1.0 section 2), "" where the log does not say.
+func initiator(s Sending) string {
+	switch {
+	case s.Actor == ActorOperator:
+		return "admin"
+	case s.Actor == actorSweeper:
+		return "policy"
+	case s.Actor != "" && s.Actor == s.Delivery.Entry.String():
+		return "user"
+	case s.Source != "":
+		return "system"
+	}
+	return ""
+}
+
 func (s Sending) delivered() []events.Type {
-	return subscriptions.Delivered(subscriptions.Profile(s.Party.Profile), s.Settings)
+	return s.Party.offer(s.Policy).Delivered(s.Settings)
 }
 
 // signalEvents asks again whether the signal may be told: it was raised and issued under terms, bounds and policy that may

@@ -22,6 +22,13 @@ type SignalRequest struct {
 type sealedSignal struct {
 	Payload map[string]any            `json:"payload,omitempty"`
 	Members map[string]events.Subject `json:"members,omitempty"`
+	Details map[string]any            `json:"details,omitempty"`
+	Of      string                    `json:"of,omitempty"`
+	Besides string                    `json:"besides,omitempty"`
+}
+
+func (h *Hub) sealSignal(entry ID, s subscriptions.Signal) []byte {
+	return h.keys.sealed(mustJSON(sealedSignal{s.Payload, s.Members, s.Details, s.Of, s.Besides}), "signal:"+entry.String())
 }
 
 // Raise puts a signal before every party that the person lets be notified, through the same gate as any change: it is
@@ -39,7 +46,7 @@ func (h *Hub) Raise(ctx context.Context, actor string, r SignalRequest) (txn str
 	s := Signal{
 		Entry: entry, Type: r.Signal.Type, Covers: r.Signal.Covers(), Txn: newTxn(), Time: now,
 		Expires: now + SignalLife.Microseconds(), Actor: actor,
-		Payload: h.keys.sealed(mustJSON(sealedSignal{r.Signal.Payload, r.Signal.Members}), "signal:"+entry.String()),
+		Payload: h.sealSignal(entry, r.Signal),
 	}
 	if _, err := h.commitOne(ctx, Item{Signals: []Signal{s}}); err != nil {
 		return "", fmt.Errorf("raise signal: %w", err)
@@ -61,7 +68,7 @@ func (h *Hub) openSignal(s *Signal) (*subscriptions.Signal, error) {
 	if err := json.Unmarshal(plain, &kept); err != nil {
 		return nil, fmt.Errorf("read payload: %w", err)
 	}
-	out.Payload, out.Members = kept.Payload, kept.Members
+	out.Payload, out.Members, out.Details, out.Of, out.Besides = kept.Payload, kept.Members, kept.Details, kept.Of, kept.Besides
 	return out, nil
 }
 

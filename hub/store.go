@@ -312,6 +312,8 @@ type Sending struct {
 	Settings subscriptions.Settings // of the stream
 	Signal   *Signal                // nil once erased
 	Policy   consent.Policy
+	// Actor and Source are of the line that led to the delivery; empty once the log has forgotten it.
+	Actor, Source string
 }
 
 // Attempt begins to send a delivery.

@@ -90,5 +90,5 @@ type Signal struct {
 	// Actor raised it, where no other line of its item says who; it stands in the log only.
 	Actor string
 
-	plain map[string]any // the payload before it is sealed
+	plain *subscriptions.Signal // before it is sealed
 }

@@ -193,7 +193,11 @@ func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfig
 	if err != nil {
 		return events.StreamConfiguration{}, fmt.Errorf("read party: %w", err)
 	}
-	profile := subscriptions.Profile(p.Profile)
+	head, err := h.store.Head(ctx)
+	if err != nil {
+		return events.StreamConfiguration{}, fmt.Errorf("read policy: %w", err)
+	}
+	offer := p.offer(head.Policy)
 	d := s.Settings.Delivery
 	endpoint := d.EndpointURL
 	base := strings.TrimSuffix(h.conf.Issuer, "/")
@@ -207,9 +211,9 @@ func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfig
 		StreamID:                s.ID.String(),
 		Issuer:                  h.conf.Issuer,
 		Audience:                events.Audience{p.Audience},
-		EventsSupported:         subscriptions.Offered(profile),
+		EventsSupported:         offer.Supported(),
 		EventsRequested:         s.Settings.Requested,
-		EventsDelivered:         subscriptions.Delivered(profile, s.Settings),
+		EventsDelivered:         offer.Delivered(s.Settings),
 		Delivery:                &events.Delivery{Method: d.Method, EndpointURL: endpoint},
 		MinVerificationInterval: int64(VerificationInterval.Seconds()),
 		Description:             s.Settings.Description,

@@ -72,15 +72,18 @@ func (h *Hub) values(ctx context.Context, s *sector, page *FeedPage, row FeedRow
 		out["active"] = e.Active
 	}
 	etag := row.etag(p)
-	subject := s.subject(e.ID)
-	urns := schema.URNs(e.Type, out)
-	out["schemas"], out["id"] = urns, subject
+	h.dress(out, e.Type, s.subject(e.ID), etag)
+	return Values{Resource: out, ETag: etag, MaxAge: consent.MaxAge(rule.Terms, page.Head.Policy, p.Bounds, now)}, nil
+}
+
+// dress makes a SCIM resource of granted attributes.
+func (h *Hub) dress(out schema.Attributes, t schema.Type, subject, etag string) {
+	out["schemas"], out["id"] = schema.URNs(t, out), subject
 	out["meta"] = map[string]any{
-		"resourceType": string(e.Type),
+		"resourceType": string(t),
 		"version":      etag,
 		"location":     strings.TrimSuffix(h.conf.Issuer, "/") + "/subjects/" + subject,
 	}
-	return Values{Resource: out, ETag: etag, MaxAge: consent.MaxAge(rule.Terms, page.Head.Policy, p.Bounds, now)}, nil
 }
 
 // translate puts the party's own ids in the place of references, leaving out targets that are not told to the party,

@@ -95,25 +95,25 @@ func TestValidateKeeps(t *testing.T) {
 func TestDelivered(t *testing.T) {
 	all := []Profile{Tidings, CAEP}
 	for _, p := range all {
-		if got := Delivered(p, Settings{}); !slices.Equal(got, Defaults(p)) || len(got) == 0 {
+		if got := (Offer{Profile: p}).Delivered(Settings{}); !slices.Equal(got, (Offer{Profile: p}).Defaults()) || len(got) == 0 {
 			t.Errorf("SC-20 %s: %v", p, got)
 		}
-		for _, d := range Defaults(p) {
-			if !slices.Contains(Offered(p), d) {
+		for _, d := range (Offer{Profile: p}).Defaults() {
+			if !slices.Contains((Offer{Profile: p}).Supported(), d) {
 				t.Errorf("SC-06 %s: default %s is not offered", p, d)
 			}
 		}
-		for _, o := range Offered(p) {
+		for _, o := range (Offer{Profile: p}).Supported() {
 			if definition, known := events.Lookup(o); !known || definition.Values {
 				t.Errorf("%s offers %s, whose events hold values", p, o)
 			}
 		}
-		got := Delivered(p, Settings{Requested: []events.Type{"urn:example:later", events.SessionRevoked, events.FeedAdd, events.SessionRevoked}})
+		got := Offer{Profile: p}.Delivered(Settings{Requested: []events.Type{"urn:example:later", events.SessionRevoked, events.FeedAdd, events.SessionRevoked}})
 		if len(got) != 2 {
 			t.Errorf("SC-05 SC-06 %s: %v", p, got)
 		}
 		for _, settings := range []Settings{{Requested: []events.Type{}}, {Requested: []events.Type{events.SessionsRevoked}}} {
-			if text, _ := json.Marshal(Delivered(p, settings)); string(text) != "[]" {
+			if text, _ := json.Marshal((Offer{Profile: p}).Delivered(settings)); string(text) != "[]" {
 				t.Errorf("SC-21 %s: %s", p, text)
 			}
 		}
@@ -141,7 +141,7 @@ func TestProfiles(t *testing.T) {
 		}
 	}
 	for _, want := range []events.Type{events.SessionRevoked, events.CredentialChange, events.DeviceComplianceChange} { // CI-23 to CI-25
-		if !slices.Contains(Defaults(CAEP), want) {
+		if !slices.Contains((Offer{Profile: CAEP}).Defaults(), want) {
 			t.Errorf("%s is not told", want)
 		}
 	}

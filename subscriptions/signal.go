@@ -16,6 +16,12 @@ type Signal struct {
 	Payload map[string]any
 	// Members narrow the subject: session, device, tenant (SSF 1.0 section 3.3). "user" is always the entry.
 	Members map[string]events.Subject
+	// Details are further members of the payload that say what a value of the attribute Of is, such as a certificate's
+	// serial number: told only where values may travel and Of is granted.
+	Details map[string]any
+	Of      string
+	// Besides is an attribute: a party that may know it is told the same by another signal.
+	Besides string
 }
 
 // always may stand in every CAEP event (CAEP 1.0 section 2), and in credential-compromise (RISC 1.0 section 2.7).
@@ -23,7 +29,7 @@ var always = []string{"event_timestamp", "initiating_entity", "reason_admin", "r
 
 // carries says which types can be signalled, and which members of a signal's payload reach the event; the rest stays
 // here, so that no value gets out by a member nobody thought of. Whether an account is active or gone is state, told
-// from the feed, and cannot be signalled.
+// from the feed, and cannot be signalled; why it was disabled can (RI-03).
 var carries = map[events.Type][]string{
 	events.SessionRevoked:         always,
 	events.CredentialChange:       with("credential_type", "change_type", "friendly_name", "x509_issuer", "x509_serial", "fido2_aaguid"),
@@ -33,6 +39,7 @@ var carries = map[events.Type][]string{
 	events.SessionEstablished:     with("fp_ua", "acr", "amr", "ext_id"),
 	events.SessionPresented:       with("fp_ua", "ext_id"),
 
+	events.AccountDisabled:                 {"reason"},
 	events.CredentialCompromise:            with("credential_type"),
 	events.AccountCredentialChangeRequired: nil,
 	events.IdentifierChanged:               nil,
@@ -44,7 +51,7 @@ var carries = map[events.Type][]string{
 // SignalType reads the type of a signal: its URI, or the last part of it, as people write it ("session-revoked").
 func SignalType(text string) events.Type {
 	for t := range carries {
-		if strings.HasSuffix(string(t), "/"+text) {
+		if text == shortType(t) {
 			return t
 		}
 	}
@@ -54,7 +61,7 @@ func SignalType(text string) events.Type {
 // SignalTypes lists the types that can be signalled by the last part of their URIs, sorted.
 func SignalTypes() (names []string) {
 	for t := range carries {
-		names = append(names, string(t[strings.LastIndexByte(string(t), '/')+1:]))
+		names = append(names, shortType(t))
 	}
 	slices.Sort(names)
 	return names
@@ -82,12 +89,57 @@ func (s Signal) Validate() error {
 	if err := events.Validate(s.Type, s.payload()); err != nil {
 		return &Invalid{"payload", "does not fit the event type"}
 	}
+	if err := s.relations(); err != nil {
+		return err
+	}
 	for name, part := range s.Members {
 		if name == "user" || s.renames() || events.Complex(map[string]events.Subject{name: part}).IsZero() {
 			return &Invalid{"subject", "has a member that cannot stand beside the user"}
 		}
 	}
 	return nil
+}
+
+// relations are what the catalogue does not know: how members of payload and subject belong together.
+func (s Signal) relations() error {
+	switch s.Type {
+	case events.AccountDisabled:
+		if s.Payload["reason"] == nil {
+			return &Invalid{"payload", "needs the reason; that the account is disabled is told from its state"}
+		}
+	case events.DeviceComplianceChange: // CAEP 1.0 section 3.5: it is about a device
+		if s.Members["device"].IsZero() {
+			return &Invalid{"members", "must name the device"}
+		}
+	case events.AssuranceLevelChange:
+		given, _ := s.Payload["change_direction"].(string)
+		if found := s.direction(); given != "" && found != "" && given != found {
+			return &Invalid{"payload", "says a change_direction that is not that of its levels"}
+		}
+	}
+	return nil
+}
+
+// direction is where an assurance went, as far as its levels say so themselves: those of NIST SP 800-63 and ISO/IEC 29115
+// end in their number. It should be told where the previous level is (CAEP 1.0 section 3.4).
+func (s Signal) direction() string {
+	namespace, _ := s.Payload["namespace"].(string)
+	if !strings.HasPrefix(namespace, "NIST-") && namespace != "ISO-IEC-29115" {
+		return ""
+	}
+	before, _ := s.Payload["previous_level"].(string)
+	now, _ := s.Payload["current_level"].(string)
+	if len(before) == 0 || len(before) != len(now) || before[:len(before)-1] != now[:len(now)-1] {
+		return ""
+	}
+	from, to := before[len(before)-1], now[len(now)-1]
+	switch {
+	case from < '0' || from > '9' || to < '0' || to > '9' || from == to:
+		return ""
+	case to > from:
+		return "increase"
+	}
+	return "decrease"
 }
 
 // payload copies what may reach the event.
@@ -97,6 +149,9 @@ func (s Signal) payload() map[string]any {
 		if value, ok := s.Payload[name]; ok {
 			out[name] = value
 		}
+	}
+	if way := s.direction(); s.Type == events.AssuranceLevelChange && way != "" && out["change_direction"] == nil {
+		out["change_direction"] = way
 	}
 	return out
 }

@@ -20,7 +20,13 @@ const (
 	FormatEmail  SubjectFormat = "email"
 	FormatOpaque SubjectFormat = "opaque"
 	FormatPhone  SubjectFormat = "phone_number"
+	FormatSCIM   SubjectFormat = "scim"
 )
+
+// Formats lists them.
+func Formats() []SubjectFormat {
+	return []SubjectFormat{FormatIssSub, FormatEmail, FormatOpaque, FormatPhone, FormatSCIM}
+}
 
 // Status of a stream (SSF 1.0 section 8.1.2).
 type Status string

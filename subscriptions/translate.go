@@ -30,6 +30,14 @@ type Occasion struct {
 	Time         int64  // of the line, Unix microseconds
 	Profile      Profile
 	Actor        string // "", admin, user, policy or system: the initiating_entity
+
+	// Granted are the attributes that the party may know now.
+	Granted []string
+	// Values are the granted attributes as a resource of the party's own, without what points to others, whose grants
+	// have a say of their own. Nil unless stream, grant and policy all let values travel inside events.
+	Values map[string]any
+	// Claims are those of the party's tokens, each with the attribute it is made of.
+	Claims map[string]string
 }
 
 // Event is one event to be told, not yet signed.
@@ -40,7 +48,7 @@ type Event struct {
 }
 
 // Translate says which events tell an occasion on a stream, in the order in which they are to go. Only types in
-// delivered are told, and names, never values; nothing at all is a possible answer. Every payload passes
+// delivered are told, and names only, unless the occasion holds Values; nothing at all is a possible answer. Every payload passes
 // events.Validate, every subject fits its type.
 func Translate(o Occasion, delivered []events.Type) []Event {
 	t := translation{Occasion: o, delivered: delivered}
@@ -74,11 +82,18 @@ type translation struct {
 }
 
 // added: the word "created" is for a party that knows everybody; to one that was given a grant the entry merely joins
-// the feed (MP-01, MP-18). A notice of creation must name something (RFC 9967 section 2.4).
+// the feed (MP-01), with its values where they are wanted (MP-18). A notice of creation must name something (RFC 9967
+// section 2.4).
 func (t *translation) added() {
-	if names := sorted(t.Names); t.Agreement && len(names) > 0 {
+	names := sorted(t.Names)
+	switch {
+	case !t.Agreement:
+		t.scim(events.FeedAdd, nil)
+		t.created(names)
+	case t.created(names):
+	case len(names) > 0:
 		t.scim(events.ProvCreateNotice, map[string]any{"attributes": names})
-	} else {
+	default:
 		t.scim(events.FeedAdd, nil)
 	}
 	if t.Inactive {
@@ -92,11 +107,16 @@ func (t *translation) disabled() {
 	t.account(events.AccountDisabled, nil)
 }
 
-// patched names what changed; without a name left there is no event (MP-02).
+// patched tells what changed, with values where they may travel; without a name left there is no event (MP-02).
 func (t *translation) patched(names []string) {
-	if names := sorted(names); len(names) > 0 {
-		t.scim(events.ProvPatchNotice, map[string]any{"attributes": names})
+	names = sorted(names)
+	if len(names) == 0 {
+		return
 	}
+	if rest := t.carried(names); len(rest) > 0 {
+		t.scim(events.ProvPatchNotice, map[string]any{"attributes": rest})
+	}
+	t.claimed(names)
 }
 
 // besidesActive are the names that an event of the given type does not tell. On a stream without that type "active" is
@@ -120,14 +140,17 @@ func (t *translation) removed() {
 	t.account(events.AccountPurged, nil)
 }
 
-// signal tells a signal, and of a password also that the attribute changed (MP-09, MP-10).
+// signal tells a signal, and of a password also that the attribute changed (MP-09, MP-10), never by what.
 func (t *translation) signal(s Signal) {
-	if _, ok := carries[s.Type]; !ok {
+	if _, ok := carries[s.Type]; !ok || s.Besides != "" && consent.Covered(t.Granted, s.Besides) {
 		return
+	}
+	if s.Type == events.AccountDisabled && !t.Inactive {
+		return // enabled again meanwhile: it would leave the person disabled with the receiver (MP-30)
 	}
 	t.account(s.Type, &s)
 	if s.Type == events.CredentialChange && s.Payload["credential_type"] == "password" && t.ResourceType == "User" {
-		t.patched([]string{"password"})
+		t.scim(events.ProvPatchNotice, map[string]any{"attributes": []string{"password"}})
 	}
 }
 
@@ -139,20 +162,25 @@ func (t *translation) scim(of events.Type, payload map[string]any) {
 	if t.Version != "" {
 		payload["version"] = t.Version
 	}
-	if t.ID != "" {
-		t.tell(Event{of, events.SCIM("/"+t.ResourceType+"s/"+t.ID, ""), payload})
-	}
+	t.tell(Event{of, t.resource(), payload})
 }
 
 // account tells a CAEP or RISC event, about persons only.
 func (t *translation) account(of events.Type, s *Signal) {
+	if s == nil {
+		t.about(of, t.user(), map[string]any{})
+		return
+	}
+	payload := s.payload()
+	t.detail(*s, payload)
+	t.about(of, s.subject(t.user()), payload)
+}
+
+func (t *translation) about(of events.Type, who events.Subject, payload map[string]any) {
 	if t.ResourceType != "User" {
 		return
 	}
-	e := Event{of, t.user(), map[string]any{}}
-	if s != nil {
-		e.Subject, e.Payload = s.subject(e.Subject), s.payload()
-	}
+	e := Event{of, who, payload}
 	if definition, _ := events.Lookup(of); definition.Family == events.FamilyCAEP || of == events.CredentialCompromise {
 		t.explain(e)
 	}
@@ -183,6 +211,7 @@ func (t *translation) explain(e Event) {
 }
 
 var reasons = map[events.Type]string{
+	events.TokenClaimsChange:      "Attributes that tokens of this account hold changed in the directory.",
 	events.SessionRevoked:         "The directory demands that the sessions of this account end.",
 	events.CredentialChange:       "A credential of this account changed in the directory.",
 	events.DeviceComplianceChange: "The compliance of a device was reported to have changed.",
@@ -204,14 +233,24 @@ func (t *translation) user() events.Subject {
 		s = events.Phone(t.Phone)
 	case FormatIssSub:
 		s = events.IssSub(t.Issuer, t.ID)
+	case FormatSCIM:
+		s = t.resource()
 	}
-	if s.IsZero() && t.Profile == CAEP && t.Format != FormatOpaque {
+	if s.IsZero() && t.Profile == CAEP {
 		s = events.IssSub(t.Issuer, t.ID)
 	}
 	if s.IsZero() {
 		s = events.Opaque(t.ID)
 	}
 	return s
+}
+
+// resource is the scim identifier (RFC 9967 section 2.1), zero if the entry has none.
+func (t *translation) resource() events.Subject {
+	if t.ID == "" {
+		return events.Subject{}
+	}
+	return events.SCIM("/"+t.ResourceType+"s/"+t.ID, "")
 }
 
 // tell is the one way out of a translation: what the stream does not deliver, or has no subject, ends here.

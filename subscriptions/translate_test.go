@@ -46,7 +46,7 @@ func told(list []Event) string {
 }
 
 func TestMapping(t *testing.T) {
-	all := Offered(Tidings)
+	all := Offer{Profile: Tidings}.Supported()
 	password := &Signal{Type: events.CredentialChange, Payload: map[string]any{"credential_type": "password", "change_type": "update"}}
 	for _, row := range []struct {
 		id        string
@@ -61,7 +61,7 @@ func TestMapping(t *testing.T) {
 		{"MP-18 inactive", with(person(consent.Added, "active"), func(o *Occasion) { o.Inactive = true }), all, "feed:add, prov:deactivate, account-disabled"},
 		{"MP-02", person(consent.Updated, "title", "emails", "title"), all, "prov:patch:notice[emails title]"},
 		{"MP-02 no name left", person(consent.Updated), all, ""},
-		{"MP-02 CAEP only", person(consent.Updated, "title"), Defaults(CAEP), ""},
+		{"MP-02 CAEP only", person(consent.Updated, "title"), Offer{Profile: CAEP}.Defaults(), ""},
 		{"MP-05", person(consent.Disabled, "active"), all, "prov:deactivate, account-disabled"},
 		{"MP-05 other names", person(consent.Disabled, "active", "title"), all, "prov:deactivate, account-disabled, prov:patch:notice[title]"},
 		{"MP-05 by name", person(consent.Disabled, "active", "title"), []events.Type{events.ProvPatchNotice}, "prov:patch:notice[active title]"},
@@ -109,7 +109,9 @@ func TestSubjectFormats(t *testing.T) {
 		{FormatIssSub, Tidings, nil, events.IssSub(issuer, subject)},
 		{FormatEmail, Tidings, nil, events.Email("kim@example.org")},
 		{FormatPhone, CAEP, nil, events.Phone("+4915112345678")},
-		{FormatOpaque, CAEP, nil, events.Opaque(subject)},
+		{FormatOpaque, CAEP, nil, events.IssSub(issuer, subject)},
+		{FormatOpaque, Tidings, nil, events.Opaque(subject)},
+		{FormatSCIM, Tidings, nil, events.SCIM("/Users/"+subject, "")},
 		{"", Tidings, nil, events.Opaque(subject)},
 		{FormatEmail, Tidings, bare, events.Opaque(subject)},
 		{FormatEmail, CAEP, bare, events.IssSub(issuer, subject)},
@@ -135,13 +137,13 @@ func TestInteropClaims(t *testing.T) {
 		o := with(person(""), func(o *Occasion) {
 			o.Profile, o.Actor, o.Signal = CAEP, "admin", &Signal{Type: kind, Payload: payload}
 		})
-		list := Translate(o, Offered(CAEP))
+		list := Translate(o, Offer{Profile: CAEP}.Supported())
 		if len(list) == 0 {
 			t.Fatalf("%s: nothing told", kind)
 		}
 		return list[0].Payload
 	}
-	for _, kind := range Defaults(CAEP) {
+	for _, kind := range (Offer{Profile: CAEP}).Defaults() {
 		p := signal(kind, nil)
 		reason, _ := p["reason_admin"].(map[string]string)
 		if reason["en"] == "" || p["event_timestamp"] != int64(1_700_000_000) || p["initiating_entity"] != "admin" {
@@ -153,11 +155,11 @@ func TestInteropClaims(t *testing.T) {
 		t.Errorf("given claims were replaced: %v", p)
 	}
 	gone := with(person(consent.Removed), func(o *Occasion) { o.Gone, o.Profile, o.Actor = true, CAEP, "stranger" })
-	p := Translate(gone, Defaults(CAEP))[0].Payload
+	p := Translate(gone, Offer{Profile: CAEP}.Defaults())[0].Payload
 	if p["reason_admin"] == nil || p["initiating_entity"] != nil {
 		t.Errorf("deletion: %v", p)
 	}
-	if p := Translate(person(consent.Enabled), Offered(Tidings))[1].Payload; len(p) != 0 {
+	if p := Translate(person(consent.Enabled), (Offer{Profile: Tidings}).Supported())[1].Payload; len(p) != 0 {
 		t.Errorf("account-enabled has no claims (RI-04): %v", p)
 	}
 }
@@ -180,7 +182,7 @@ func TestIdentifierChanged(t *testing.T) {
 				t.Errorf("%s %q: Validate says %v", row.kind, row.old, s.Validate())
 			}
 			s.Payload["new-value"] = "new@example.org"
-			got := Translate(with(person(""), func(o *Occasion) { o.Signal = &s }), Offered(Tidings))
+			got := Translate(with(person(""), func(o *Occasion) { o.Signal = &s }), Offer{Profile: Tidings}.Supported())
 			if row.want.IsZero() {
 				if len(got) != 0 {
 					t.Errorf("%s %q was told", row.kind, row.old)
@@ -202,13 +204,21 @@ func TestSignalMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := with(person(""), func(o *Occasion) { o.Signal = &s })
-	got := Translate(o, Offered(Tidings))[0].Subject
+	got := Translate(o, Offer{Profile: Tidings}.Supported())[0].Subject
 	if want := events.Complex(map[string]events.Subject{"user": events.IssSub(issuer, subject), "session": session}); got != want {
 		t.Errorf("subject is a %v", got)
 	}
 	if len(s.Members) != 1 {
 		t.Error("the signal was written to")
 	}
+}
+
+func mustSubject(text string) events.Subject {
+	s, err := events.ParseSubject([]byte(text))
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 func TestSignalValidate(t *testing.T) {
@@ -220,6 +230,17 @@ func TestSignalValidate(t *testing.T) {
 		{Signal{Type: events.CredentialChange, Payload: map[string]any{"credential_type": "pin", "change_type": "revoke"}}, ""},
 		{Signal{Type: events.CredentialChange, Payload: map[string]any{"credential_type": "pin", "change_type": "lose"}}, "payload"}, // CA-21
 		{Signal{Type: events.CredentialChange}, "payload"},
+		{Signal{Type: events.DeviceComplianceChange, Payload: map[string]any{"previous_status": "compliant", "current_status": "not-compliant"}}, "members"}, // CA-14
+		{Signal{Type: events.DeviceComplianceChange, Payload: map[string]any{"previous_status": "compliant", "current_status": "not-compliant"},
+			Members: map[string]events.Subject{"device": events.Opaque("d1")}}, ""},
+		{Signal{Type: events.DeviceComplianceChange, Payload: map[string]any{"previous_status": "compliant", "current_status": "broken"},
+			Members: map[string]events.Subject{"device": events.Opaque("d1")}}, "payload"},
+		{Signal{Type: events.RiskLevelChange, Payload: map[string]any{"principal": "USER", "current_level": "HIGH", "risk_reason": "odd"}}, ""}, // CA-17
+		{Signal{Type: events.RiskLevelChange, Payload: map[string]any{"principal": "USER", "current_level": "high"}}, "payload"},
+		{Signal{Type: events.AccountCredentialChangeRequired}, ""}, // RI-01, MP-12
+		{Signal{Type: events.AccountDisabled}, "payload"},          // RI-03
+		{Signal{Type: events.AccountDisabled, Payload: map[string]any{"reason": "whim"}}, "payload"},
+		{Signal{Type: events.SessionRevoked, Members: map[string]events.Subject{"session": mustSubject(`{"format":"jwt_id","iss":"https://idp.example","jti":"j1"}`)}}, ""}, // MP-21
 		{Signal{Type: events.SessionRevoked, Payload: map[string]any{"nickname": "Kim"}}, "payload"},
 		{Signal{Type: events.SessionRevoked, Payload: map[string]any{"reason_admin": "text"}}, "payload"}, // CA-06
 		{Signal{Type: events.SessionsRevoked}, "type"},                                                    // RI-14
@@ -239,7 +260,7 @@ func TestSignalValidate(t *testing.T) {
 func TestTranslateProperty(t *testing.T) {
 	const secret = "s3cret"
 	rapid.Check(t, func(t *rapid.T) {
-		every := slices.Concat(Offered(CAEP), []events.Type{events.ProvPatchFull, events.TokenClaimsChange, events.Verification, "urn:x:y"})
+		every := slices.Concat(Offer{Profile: CAEP}.Supported(), []events.Type{events.ProvPatchFull, events.TokenClaimsChange, events.Verification, "urn:x:y"})
 		names := rapid.SliceOf(rapid.SampledFrom([]string{"active", "title", "emails", "name.familyName"}))
 		o := Occasion{
 			Kind:         rapid.SampledFrom([]consent.Kind{consent.Added, consent.Updated, consent.Disabled, consent.Enabled, consent.Removed, ""}).Draw(t, "kind"),

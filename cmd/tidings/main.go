@@ -28,6 +28,7 @@ type program struct {
 	Party  struct {
 		Add    partyAdd    `cmd:"" help:"Register a relying party and print its token, once."`
 		List   partyList   `cmd:"" help:"List relying parties."`
+		Set    partySet    `cmd:"" help:"Change what a relying party's streams may ask for and how its events name people."`
 		Remove partyRemove `cmd:"" help:"End a relying party: its token, streams and grants are dead at once."`
 	} `cmd:"" help:"Relying parties: the websites that keep copies."`
 	Token struct {
@@ -43,6 +44,10 @@ type program struct {
 	Signal struct {
 		Raise signalRaise `cmd:"" help:"Ask every party that may be notified to do something once about a person."`
 	} `cmd:"" help:"Signals: what parties should do once."`
+	Policy struct {
+		Show  policyShow  `cmd:"" help:"Print the policy as JSON: what may be told, how long a copy may be kept, whether values may travel in events."`
+		Apply policyApply `cmd:"" help:"Put a policy from a JSON file in force. Every party's cursors begin anew."`
+	} `cmd:"" help:"The policy: the operator's bounds on what any party may learn."`
 	Changes changesCommand `cmd:"" help:"Print the log, a line for each change: names of attributes, never values."`
 	Fsck    fsckCommand    `cmd:"" help:"Verify the whole store."`
 }

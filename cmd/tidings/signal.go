@@ -13,7 +13,7 @@ type signalRaise struct {
 	User    string            `help:"userName of the person it is about." required:"" placeholder:"USERNAME"`
 	Type    string            `help:"What parties should do once: the last part of a CAEP or RISC event type, such as session-revoked, credential-compromise or device-compliance-change." required:""`
 	Payload string            `help:"Members of the event as JSON, such as {\"credential_type\":\"password\"}." placeholder:"JSON"`
-	Members map[string]string `name:"member" help:"Narrow it to a session, device or tenant, each by its opaque id: session=abc; repeatable." placeholder:"NAME=ID"`
+	Members map[string]string `name:"member" help:"Narrow it to a session, device or tenant, each by its opaque id (session=abc) or by a subject identifier of any format as JSON (session={\"format\":\"jwt_id\",\"iss\":\"…\",\"jti\":\"…\"}); repeatable." placeholder:"NAME=ID"`
 }
 
 // Help lists what can be signalled.
@@ -22,6 +22,7 @@ func (c *signalRaise) Help() string {
 }
 
 func (c *signalRaise) Run(rt *runtime) error {
+	var err error
 	s := subscriptions.Signal{Type: subscriptions.SignalType(c.Type)}
 	if c.Payload != "" {
 		if err := json.Unmarshal([]byte(c.Payload), &s.Payload); err != nil {
@@ -32,7 +33,9 @@ func (c *signalRaise) Run(rt *runtime) error {
 		if s.Members == nil {
 			s.Members = map[string]events.Subject{}
 		}
-		s.Members[name] = events.Opaque(text)
+		if s.Members[name], err = member(text); err != nil {
+			return misused("--member %s is no subject identifier", name)
+		}
 	}
 	if err := s.Validate(); err != nil {
 		return &misuse{err.Error()}
@@ -44,4 +47,12 @@ func (c *signalRaise) Run(rt *runtime) error {
 		}
 		return rt.print(map[string]any{"txn": txn}, "raised %s\n", txn)
 	})
+}
+
+// member reads what a signal is narrowed to.
+func member(text string) (events.Subject, error) {
+	if strings.HasPrefix(text, "{") {
+		return events.ParseSubject([]byte(text))
+	}
+	return events.Opaque(text), nil
 }

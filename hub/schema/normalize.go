@@ -13,6 +13,8 @@ type Resource struct {
 	Attributes Attributes
 	Active     bool
 	Password   bool // a password was given, and dropped
+	// PasswordRemoved: a PATCH took the password away. Whether there was one nobody here knows.
+	PasswordRemoved bool
 }
 
 // Normalize turns a client's resource (a decoded JSON object) into canonical form. schemas, id, meta and readOnly

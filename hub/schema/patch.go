@@ -9,8 +9,8 @@ import (
 const maxOperations = 1000
 
 // Patch applies a PATCH body (RFC 7644 §3.5.2) to a resource in canonical form and returns the result in
-// canonical form; current stays as it was, also on error (SM-43). Password of the result says whether this patch set
-// one. Beyond the RFC it takes what Entra ID and Okta send: op in any case, Booleans as strings, objects without a
+// canonical form; current stays as it was, also on error (SM-43). Password and PasswordRemoved of the result say
+// whether this patch set or removed one. Beyond the RFC it takes what Entra ID and Okta send: op in any case, Booleans as strings, objects without a
 // path whose keys are paths ("name.givenName", URNs), remove with a list of values, a filter of equalities before a
 // sub-attribute that selects nothing (the element is made, also by replace), and readOnly attributes in objects without a
 // path (ignored, as in a PUT). Setting null is removing, except for active, which always has a value: a slip
@@ -226,14 +226,15 @@ func (p *patching) active(o operation) error {
 	return nil
 }
 
-// password notes that one was set; its value ends here. Removing what is not kept changes nothing.
+// password notes that one was set or taken away, whichever came last; its value ends here.
 func (p *patching) password(o operation, f field) error {
-	if o.op == "remove" {
-		return nil
-	}
 	v, err := reader{lenient: true}.single(f.name, f.attr, o.value)
-	if v != nil {
-		p.r.Password = true
+	switch {
+	case o.op == "remove" || err == nil && v == nil && o.op == "replace":
+		p.r.Password, p.r.PasswordRemoved = false, true
+		return nil
+	case v != nil:
+		p.r.Password, p.r.PasswordRemoved = true, false
 	}
 	return err
 }

@@ -140,7 +140,8 @@ func TestPatchActiveAndPassword(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || r.Active != c.active || r.Password != c.password {
+		removed := strings.Contains(c.operation, "null") || strings.Contains(c.operation, "remove") // MP-10
+		if err != nil || r.Active != c.active || r.Password != c.password || r.PasswordRemoved != removed {
 			t.Errorf("%s: %+v, %v", c.operation, r, err)
 		}
 		if strings.Contains(marshal(t, r), "hunter2") {

@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"strings"
 
+	"tidings/events"
 	"tidings/hub"
 	"tidings/hub/schema"
+	"tidings/subscriptions"
 )
 
 // discover serves what the service can do (RFC 7644 section 4).
@@ -73,9 +75,21 @@ func (p *provider) serviceProvider() map[string]any {
 		"sort":           supported(false),
 		"etag":           supported(true),
 		"pagination":     map[string]any{"cursor": false, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": defaultCount, "maxPageSize": maxCount},
+		"securityEvents": map[string]any{"asyncRequest": "none", "eventUris": securityEvents()},
 		"authenticationSchemes": []map[string]any{{
 			"type": "oauthbearertoken", "name": "Bearer token", "description": "A token of the role directory in the Authorization header", "primary": true,
 		}},
 		"meta": map[string]any{"resourceType": "ServiceProviderConfig", "location": p.base + "/ServiceProviderConfig"},
 	}
+}
+
+// securityEvents are what streams may tell of resources here (RFC 9967 section 4). Informational: what a stream really
+// tells it is asked for, and bounded, by SSF.
+func securityEvents() (uris []events.Type) {
+	for _, t := range (subscriptions.Offer{Values: true}).Supported() {
+		if definition, _ := events.Lookup(t); definition.Family == events.FamilySCIM {
+			uris = append(uris, t)
+		}
+	}
+	return uris
 }

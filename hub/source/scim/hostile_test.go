@@ -115,6 +115,12 @@ func TestDiscovery(t *testing.T) {
 			t.Errorf("%s: supported is %v", name, got)
 		}
 	}
+	// RFC 9967 section 4; SV-31 and SV-40 to SV-45 are not offered.
+	security, _ := config.body["securityEvents"].(map[string]any)
+	uris, _ := security["eventUris"].([]any)
+	if security["asyncRequest"] != "none" || !slices.Contains(uris, any("urn:ietf:params:scim:event:prov:patch:notice")) || slices.Contains(uris, any("urn:ietf:params:scim:event:misc:asyncresp")) {
+		t.Errorf("securityEvents %v", security)
+	}
 	for path, id := range map[string]string{"/ResourceTypes": "User", "/Schemas": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"} {
 		all := s.want(200, "GET", path+"?count=1&startIndex=9&sortBy=x", "")
 		if n := len(all.body["Resources"].([]any)); n < 2 {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 
@@ -48,7 +49,7 @@ func readTurns(ctx context.Context, tx pgx.Tx, stream hub.ID, now int64, limit i
 // sendings reads deliveries whole, with what stands behind them.
 func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Delivery) ([]hub.Sending, error) {
 	ids, entries, positions := make([]hub.ID, len(turns)), map[hub.ID]bool{}, []int64{}
-	causes, lines := map[int64]string{}, []int64{}
+	causes, lines := map[int64]hub.Change{}, []int64{}
 	for i, d := range turns {
 		ids[i] = d.ID
 		if !d.Entry.IsZero() {
@@ -57,7 +58,7 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 		if d.Signal != 0 {
 			positions = append(positions, d.Signal)
 		}
-		if d.Txn == "" {
+		if d.Position != 0 {
 			lines = append(lines, d.Position)
 		}
 	}
@@ -79,8 +80,8 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 			}))
 	}
 	if len(lines) > 0 {
-		b.Queue(`SELECT position, txn FROM change WHERE position = ANY($1::bigint[])`, lines).
-			Query(into(func(r *row) { causes[r.int()] = r.text() }))
+		b.Queue(`SELECT position, txn, actor, source FROM change WHERE position = ANY($1::bigint[])`, lines).
+			Query(into(func(r *row) { causes[r.int()] = hub.Change{Txn: r.text(), Actor: r.text(), Source: r.text()} }))
 	}
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
@@ -93,11 +94,10 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 	for i := range turns {
 		d := whole[turns[i].ID]
 		d.Tokens = tokens[d.ID]
-		if d.Txn == "" {
-			d.Txn = causes[d.Position]
-		}
+		cause := causes[d.Position]
+		d.Txn = cmp.Or(d.Txn, cause.Txn)
 		list[i] = hub.Sending{Delivery: d, Row: rows[d.Entry], Party: page.Party, Settings: stream.Settings,
-			Signal: signals[d.Signal], Policy: page.Head.Policy}
+			Signal: signals[d.Signal], Policy: page.Head.Policy, Actor: cause.Actor, Source: cause.Source}
 	}
 	return list, nil
 }

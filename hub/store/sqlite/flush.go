@@ -143,9 +143,17 @@ func (t *commit) flushParties() error {
 		if err != nil {
 			return err
 		}
-		if err := t.c.exec("REPLACE INTO party (id, name, audience, profile, sector, subject_format, bounds, origins, agreement, generation, "+
-			"removed, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", p.ID[:], p.Name, p.Audience, p.Profile, blob(p.Sector),
-			p.SubjectFormat, bounds, origins, p.Agreement, p.Generation, p.Removed, p.CreatedAt); err != nil {
+		events, err := jsonText(p.Events)
+		if err != nil {
+			return err
+		}
+		claims, err := jsonText(p.Claims)
+		if err != nil {
+			return err
+		}
+		if err := t.c.exec("REPLACE INTO party (id, name, audience, profile, sector, subject_format, events, claims, bounds, origins, agreement, "+
+			"generation, removed, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", p.ID[:], p.Name, p.Audience, p.Profile, blob(p.Sector),
+			p.SubjectFormat, events, claims, bounds, origins, p.Agreement, p.Generation, p.Removed, p.CreatedAt); err != nil {
 			return err
 		}
 		p.dirty = false

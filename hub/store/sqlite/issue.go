@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 
 	"tidings/hub"
@@ -236,7 +237,8 @@ func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings
 	if err := c.withTokens(turns); err != nil {
 		return nil, err
 	}
-	if err := c.withCauses(turns); err != nil {
+	causes, err := c.causes(turns)
+	if err != nil {
 		return nil, err
 	}
 	page, err := s.page(c, st.Party)
@@ -266,33 +268,30 @@ func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings
 		return nil, err
 	}
 	for _, d := range turns {
-		sendings = append(sendings, hub.Sending{Delivery: d, Row: byEntry[d.Entry], Party: page.Party, Settings: st.Settings, Signal: signals[d.Signal], Policy: page.Head.Policy})
+		cause := causes[d.Position]
+		d.Txn = cmp.Or(d.Txn, cause.Txn)
+		sendings = append(sendings, hub.Sending{Delivery: d, Row: byEntry[d.Entry], Party: page.Party, Settings: st.Settings,
+			Signal: signals[d.Signal], Policy: page.Head.Policy, Actor: cause.Actor, Source: cause.Source})
 	}
 	return sendings, nil
 }
 
-// withCauses fills in the txn of the lines that the deliveries come from, where it is not known yet.
-func (c *conn) withCauses(turns []hub.Delivery) error {
-	causes := map[int64]string{}
+// causes reads of the lines that the deliveries come from who or what was behind them.
+func (c *conn) causes(turns []hub.Delivery) (map[int64]hub.Change, error) {
+	causes := make(map[int64]hub.Change, len(turns))
 	var positions []any
 	for _, d := range turns {
-		if d.Txn == "" {
+		if d.Position != 0 {
 			positions = append(positions, d.Position)
 		}
 	}
 	err := c.among(func(r row) error {
-		var at int64
-		var txn string
-		err := r.Scan(&at, &txn)
-		causes[at] = txn
+		var l hub.Change
+		err := r.Scan(&l.Position, &l.Txn, &l.Actor, &l.Source)
+		causes[l.Position] = l
 		return err
-	}, positions, "SELECT position, txn FROM change WHERE position IN (…)")
-	for i := range turns {
-		if turns[i].Txn == "" {
-			turns[i].Txn = causes[turns[i].Position]
-		}
-	}
-	return err
+	}, positions, "SELECT position, txn, actor, source FROM change WHERE position IN (…)")
+	return causes, err
 }
 
 func (c *conn) signalsAt(positions []any) (map[int64]*hub.Signal, error) {

@@ -6,11 +6,11 @@ import (
 	"tidings/hub"
 )
 
-const partyColumns = "p.id, p.name, p.audience, p.profile, p.sector, p.subject_format, p.bounds, p.origins, p.agreement, p.generation, p.removed, p.created_at"
+const partyColumns = "p.id, p.name, p.audience, p.profile, p.sector, p.subject_format, p.events, p.claims, p.bounds, p.origins, p.agreement, p.generation, p.removed, p.created_at"
 
 func partyTargets(p *hub.Party) []any {
-	return []any{id(&p.ID), &p.Name, &p.Audience, &p.Profile, id(&p.Sector), &p.SubjectFormat, jsonColumn{&p.Bounds},
-		jsonColumn{&p.Origins}, &p.Agreement, &p.Generation, &p.Removed, &p.CreatedAt}
+	return []any{id(&p.ID), &p.Name, &p.Audience, &p.Profile, id(&p.Sector), &p.SubjectFormat, jsonColumn{&p.Events},
+		jsonColumn{&p.Claims}, jsonColumn{&p.Bounds}, jsonColumn{&p.Origins}, &p.Agreement, &p.Generation, &p.Removed, &p.CreatedAt}
 }
 
 func (c *conn) parties(query string, args ...any) (found []hub.Party, err error) {

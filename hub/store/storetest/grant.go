@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"tidings/consent"
+	"tidings/events"
 	"tidings/hub"
 )
 
@@ -225,6 +226,7 @@ var partyTests = map[string]func(f *fixture){
 	"a party is kept as given": func(f *fixture) {
 		it := f.newParty(func(p *hub.Party) {
 			p.Bounds = consent.Bounds{Types: []string{"User"}, Attributes: []string{"title"}, MaxAge: 1e9}
+			p.Events, p.Claims = []events.Type{events.SessionRevoked}, map[string]string{"email": "emails"}
 		})
 		r := f.commit(it)
 		want := it.Party.Party
