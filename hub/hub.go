@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -15,7 +16,9 @@ type Config struct {
 	Issuer string
 	// AllowInsecureReceivers permits http and loopback receivers; for a hub on loopback only.
 	AllowInsecureReceivers bool
-	Log                    *slog.Logger
+	// AllowReceivers are addresses besides the public internet that may be pushed to.
+	AllowReceivers []netip.Prefix
+	Log            *slog.Logger
 	// Now is the clock; nil for the real one.
 	Now func() time.Time
 }

@@ -25,6 +25,8 @@ type Outgoing struct {
 	// Attempts counts them, this one included; it belongs into the Outcome.
 	Attempts int
 	Last     bool
+	// Probe: it says that a stream goes on which the transmitter paused. If it is taken call Resume, not Settle.
+	Probe bool
 }
 
 // Next issues, makes, signs and begins what is next on a stream, at most limit deliveries. When it returns, the check of
@@ -190,7 +192,8 @@ func (h *Hub) begin(ctx context.Context, sendings []Sending, attempts []Attempt,
 func outgoing(d Delivery, tokens []SignedToken) (out []Outgoing) {
 	for _, t := range tokens {
 		if !t.Settled {
-			out = append(out, Outgoing{JTI: t.JTI, Compact: t.Compact, Delivery: d.ID, Attempts: d.Attempts + 1})
+			out = append(out, Outgoing{JTI: t.JTI, Compact: t.Compact, Delivery: d.ID, Attempts: d.Attempts + 1,
+				Probe: d.announces() && d.Remake})
 		}
 	}
 	if len(out) > 0 {
@@ -210,6 +213,10 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 		// Its tokens were made under wider terms and their attempt was lost. They must not begin again, also if another
 		// node makes them anew and releases them before this attempt begins.
 		a.Regraded = -1
+	}
+	if s.Delivery.spent(s.Settings.Delivery.Method, h.now()) {
+		a.Withdraw = true
+		return a, nil
 	}
 	if len(s.Delivery.Tokens) > 0 {
 		a.Left = s.Delivery.left()

@@ -363,8 +363,8 @@ func TestAuthorizationHeader(t *testing.T) {
 		const secret = "Bearer quite-secret"
 		s := must(w.h.CreateStream(w.ctx(), p.caller, subscriptions.Settings{Delivery: subscriptions.Delivery{
 			Method: events.MethodPush, EndpointURL: "https://receiver.example.com/events", AuthorizationHeader: secret}}))(t)
-		if url, header, err := w.h.Endpoint(w.ctx(), s.ID); err != nil || url != "https://receiver.example.com/events" || header != secret {
-			t.Errorf("endpoint %q %q %v", url, header, err)
+		if to, err := w.h.Endpoint(w.ctx(), s.ID); err != nil || to.URL != "https://receiver.example.com/events" || to.Authorization != secret {
+			t.Errorf("endpoint %q %q %v", to.URL, to.Authorization, err)
 		}
 		kept := must(w.store.Stream(w.ctx(), p.ID, s.ID))(t)
 		if strings.Contains(kept.Settings.Delivery.AuthorizationHeader, "secret") {
@@ -376,8 +376,8 @@ func TestAuthorizationHeader(t *testing.T) {
 		}
 		edit := func(_ hub.Stream, settings *subscriptions.Settings) error { settings.Description = "x"; return nil }
 		must(w.h.UpdateStream(w.ctx(), p.caller, s.ID.String(), edit))(t)
-		if _, header, err := w.h.Endpoint(w.ctx(), s.ID); err != nil || header != secret {
-			t.Errorf("after an update of something else: %q %v", header, err)
+		if to, err := w.h.Endpoint(w.ctx(), s.ID); err != nil || to.Authorization != secret {
+			t.Errorf("after an update of something else: %q %v", to.Authorization, err)
 		}
 	})
 }

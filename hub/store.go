@@ -255,17 +255,16 @@ type Outbox interface {
 	// Stream and Streams read; the party's only (zero party: any). ErrNotFound.
 	Stream(ctx context.Context, party, id ID) (*Stream, error)
 	Streams(ctx context.Context, party ID) ([]Stream, error)
-	// SetStream writes settings, status, reason and Verified if Version still stands, and keeps own (verification,
-	// stream-updated) with it; ErrLimit when more than MaxOwn would wait. Going to disabled drops what is unsettled;
-	// leaving it moves the stream to the head.
-	SetStream(ctx context.Context, s Stream, own []Delivery) (*Stream, error)
+	// SetStream writes settings, status, reason, by and Verified if Version still stands, and keeps own (verification,
+	// stream-updated) with it, all as Rewrite says. It reports how many unsettled deliveries were dropped by disabling.
+	SetStream(ctx context.Context, s Stream, own []Delivery) (written *Stream, dropped int, err error)
 	DeleteStream(ctx context.Context, party, id ID) error
 
 	// Issue reads the stream's next rows and room in one snapshot (Issuing), asks decide what is to be told, and
 	// records that and the moved cursor in one transaction; nothing if the cursor or the status moved meanwhile
 	// (ErrConflict). At most window deliveries stay unsettled. It reports whether there is more to issue.
 	Issue(ctx context.Context, stream ID, now int64, window int, decide func(Issuing) Issued) (more bool, err error)
-	// Sendable reads deliveries whose turn it is, with what is needed to check and make them, in one snapshot.
+	// Sendable reads deliveries whose turn it is and that may leave (MayLeave), with what is needed to check and make them, in one snapshot.
 	Sendable(ctx context.Context, stream ID, now int64, limit int) ([]Sending, error)
 	// Begin starts attempts: each delivery is begun only if it is still there and not busy, its grant (or agreement)
 	// stands as it did in the Sending, and its tokens are kept with it. Those that may not be told any more are
@@ -273,7 +272,8 @@ type Outbox interface {
 	Begin(ctx context.Context, now int64, attempts []Attempt) ([]bool, error)
 	// Settle ends attempts, with what the receiver said.
 	Settle(ctx context.Context, stream ID, now int64, outcomes []Outcome) error
-	// Lease takes or keeps for node, until the given time, streams with the push method that have something to do, and
+	// Lease takes or keeps for node, until the given time, streams of the method that have something to do (one that is
+	// not enabled only what may leave it), and
 	// reports when the next waiting delivery is due (0: none). Attempts of a node that lost its lease have ended.
 	Lease(ctx context.Context, node string, now, until int64, method string) (streams []ID, next int64, err error)
 	// DeadLetters reads deliveries that were given up.
@@ -344,6 +344,9 @@ type Outcome struct {
 	// end of an attempt that is not the latest ends nothing (Delivery.Outlived), except that a token which arrived is
 	// settled however late that is known.
 	Attempt int
+	// Version, if not 0, is of the stream as the attempt found it. If it was written since, what is to be retried is due at
+	// once: it may go another way now (UP-12).
+	Version int64
 	// Reason is the receiver's error code or the kind of failure, never a body; empty where nothing failed (what a poll
 	// handed out comes due again unless it is acknowledged).
 	Reason string

@@ -11,7 +11,9 @@ type Stream struct {
 	ID, Party ID
 	Settings  subscriptions.Settings
 	Status    subscriptions.Status
-	Reason    string
+	// Reason is told to the receiver with the status; By is who set it ("": as it was made).
+	Reason string
+	By     subscriptions.By
 	// Base, At and Tag are the stream's place in its party's feed (Cursor); Signal its place among the signals.
 	Base, At, Signal int64
 	Tag              Tag
@@ -21,9 +23,10 @@ type Stream struct {
 	CreatedAt int64
 	// Verified is when a verification was last asked for, to bound how often that is.
 	Verified int64
-	// Failures counts failed attempts in a row on the stream, and Problem says what the last one was: shown in the
-	// status and to the operator.
+	// Failures counts failed attempts in a row on the stream, Failing is when the first of them ended (0: none), and
+	// Problem says what the last one was, or what was odd about the last success: shown in the status and to the operator.
 	Failures int
+	Failing  int64
 	Problem  string
 }
 

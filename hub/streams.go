@@ -29,7 +29,7 @@ func (h *Hub) CreateStream(ctx context.Context, c Caller, s subscriptions.Settin
 	if c.Role != RoleParty {
 		return nil, ErrForbidden
 	}
-	s, err := s.Validate(h.conf.AllowInsecureReceivers)
+	s, err := s.Validate(h.conf.AllowInsecureReceivers, h.conf.AllowReceivers...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,16 +49,6 @@ func (h *Hub) sealSettings(stream ID, s subscriptions.Settings) subscriptions.Se
 		s.Delivery.AuthorizationHeader = base64.RawStdEncoding.EncodeToString(sealed) // settings are kept as JSON text
 	}
 	return s
-}
-
-// Endpoint is where a stream's pushes go, and the Authorization value they carry (DE-02), "" for none (DE-03).
-func (h *Hub) Endpoint(ctx context.Context, stream ID) (url, authorization string, err error) {
-	s, err := h.store.Stream(ctx, ID{}, stream)
-	if err != nil {
-		return "", "", err
-	}
-	authorization, err = h.authorization(s)
-	return s.Settings.Delivery.EndpointURL, authorization, err
 }
 
 func (h *Hub) authorization(s *Stream) (string, error) {
@@ -106,37 +96,68 @@ func (h *Hub) DeleteStream(ctx context.Context, c Caller, id string) error {
 // UpdateStream applies edit to the settings of a stream as they stand, secrets opened; the edited settings are checked
 // as new ones are. edit may be called again if the stream was written meanwhile.
 func (h *Hub) UpdateStream(ctx context.Context, c Caller, id string, edit func(Stream, *subscriptions.Settings) error) (*Stream, error) {
-	return h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
-		settings := s.Settings
+	s, _, err := h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
+		settings, delivery := s.Settings, s.Settings.Delivery
 		header, err := h.authorization(s)
 		if err != nil {
 			return nil, err
 		}
 		settings.Delivery.AuthorizationHeader = header
+		opened := settings.Delivery
 		if err := edit(*s, &settings); err != nil {
 			return nil, err
 		}
-		if settings, err = settings.Validate(h.conf.AllowInsecureReceivers); err != nil {
+		if settings, err = settings.Validate(h.conf.AllowInsecureReceivers, h.conf.AllowReceivers...); err != nil {
 			return nil, err
+		}
+		if settings.Delivery == opened {
+			s.Settings = settings
+			s.Settings.Delivery = delivery // sealed as it was: sealing anew would look like another secret
+			return nil, nil
+		}
+		if s.Status == subscriptions.Paused && s.By == subscriptions.ByTransmitter {
+			s.Status, s.By, s.Reason = subscriptions.Enabled, subscriptions.ByReceiver, "" // it mended what we stopped for
 		}
 		s.Settings = h.sealSettings(s.ID, settings)
 		return nil, nil
 	})
+	return s, err
 }
 
 // SetStatus enables, pauses or disables a stream, as the receiver asked. Pausing holds what comes, as a cursor that
-// stands still; disabling drops what waits, and enabling moves to the head.
+// stands still; disabling drops what waits, and enabling moves to the head. What an operator stopped its receiver cannot
+// change: ErrForbidden.
 func (h *Hub) SetStatus(ctx context.Context, c Caller, id string, status subscriptions.Status, reason string) (*Stream, error) {
-	if len(reason) > maxReason {
-		return nil, &subscriptions.Invalid{Member: "reason", Reason: "is too long"}
+	if err := checkStatus(status, reason); err != nil {
+		return nil, err
 	}
-	if !slices.Contains([]subscriptions.Status{subscriptions.Enabled, subscriptions.Paused, subscriptions.Disabled}, status) {
-		return nil, &subscriptions.Invalid{Member: "status", Reason: "is enabled, paused or disabled"}
-	}
-	return h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
-		s.Status, s.Reason = status, reason
+	s, dropped, err := h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
+		if s.By == subscriptions.ByOperator && s.Status != subscriptions.Enabled {
+			if status == s.Status {
+				return nil, errUnchanged // ST-17
+			}
+			return nil, ErrForbidden
+		}
+		s.Status, s.Reason, s.By = status, reason, subscriptions.ByReceiver
 		return nil, nil
 	})
+	if errors.Is(err, errUnchanged) {
+		return h.Stream(ctx, c, id)
+	}
+	if err == nil && status == subscriptions.Disabled {
+		h.log.Info("stream disabled by its receiver", "stream", s.ID, "dropped", dropped) // ST-14
+	}
+	return s, err
+}
+
+func checkStatus(status subscriptions.Status, reason string) error {
+	if len(reason) > maxReason {
+		return &subscriptions.Invalid{Member: "reason", Reason: "is too long"}
+	}
+	if !slices.Contains([]subscriptions.Status{subscriptions.Enabled, subscriptions.Paused, subscriptions.Disabled}, status) {
+		return &subscriptions.Invalid{Member: "status", Reason: "is enabled, paused or disabled"}
+	}
+	return nil
 }
 
 // Verify puts a verification event first in the stream's line (SSF 1.0 section 8.1.4). state is nil for none.
@@ -145,7 +166,7 @@ func (h *Hub) Verify(ctx context.Context, c Caller, id string, state *string) er
 	if state != nil && len(*state) > maxState {
 		return &subscriptions.Invalid{Member: "state", Reason: "is too long"}
 	}
-	_, err := h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
+	_, _, err := h.writeStream(ctx, c, id, func(s *Stream) ([]Delivery, error) {
 		now := h.now()
 		if now-s.Verified < VerificationInterval.Microseconds() {
 			return nil, ErrTooSoon
@@ -164,27 +185,37 @@ func ownDelivery(s *Stream, e subscriptions.Event, now int64) Delivery {
 	return Delivery{ID: NewID(), Stream: s.ID, Party: s.Party, Type: e.Type, Payload: mustJSON(e.Payload), Time: now, Txn: newTxn()}
 }
 
-// writeStream reads a stream, lets change decide, and writes it if it still stands as it was read.
-func (h *Hub) writeStream(ctx context.Context, c Caller, id string, change func(*Stream) ([]Delivery, error)) (*Stream, error) {
+// writeStream is rewriteStream for a stream of the calling party.
+func (h *Hub) writeStream(ctx context.Context, c Caller, id string, change func(*Stream) ([]Delivery, error)) (*Stream, int, error) {
+	if c.Role != RoleParty {
+		return nil, 0, ErrForbidden
+	}
+	stream, _ := ParseID(id) // as in Stream
+	return h.rewriteStream(ctx, c.Party, stream, change)
+}
+
+// rewriteStream reads a stream, lets change decide, and writes it if it still stands as it was read. It reports how many
+// deliveries that dropped.
+func (h *Hub) rewriteStream(ctx context.Context, party, stream ID, change func(*Stream) ([]Delivery, error)) (*Stream, int, error) {
 	for range maxRounds {
-		s, err := h.Stream(ctx, c, id)
+		s, err := h.store.Stream(ctx, party, stream)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		own, err := change(s)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		written, err := h.store.SetStream(ctx, *s, own)
+		written, dropped, err := h.store.SetStream(ctx, *s, own)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("write stream: %w", err)
+			return nil, 0, fmt.Errorf("write stream: %w", err)
 		}
-		return written, nil
+		return written, dropped, nil
 	}
-	return nil, fmt.Errorf("write stream: %w", ErrConflict)
+	return nil, 0, fmt.Errorf("write stream: %w", ErrConflict)
 }
 
 // Configuration is a stream as SSF 1.0 section 8.1.1 shows it. The authorization header is never shown (SC-22).

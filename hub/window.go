@@ -131,6 +131,9 @@ func Released(d Delivery, unsettled []Delivery, due int64) Kept {
 	switch {
 	case d.Void:
 		return Kept{Drop: []ID{d.ID}}
+	case d.Remake && d.Entry.IsZero(): // a probe, each time a new one
+		d.Sent, d.Busy, d.Owner, d.Tokens, d.Due = false, 0, "", nil, due
+		return Kept{Put: []Delivery{d}}
 	case d.Remake:
 		return unmake(d, unsettled)
 	}
@@ -186,6 +189,11 @@ func Turns(unsettled []Delivery, now int64, limit int) (turns []Delivery) {
 	slices.SortFunc(inLine, func(a, b Delivery) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Order, b.Order))
 	})
+	for _, d := range inLine {
+		if d.announces() && d.Attempts == 0 && d.Due <= now && limit > 0 {
+			return []Delivery{d} // nothing begins beside the last word before a pause, or the first after it (SE-03, SE-04)
+		}
+	}
 	taken := map[ID]bool{}
 	for _, d := range inLine {
 		if d.busy(now) && !d.Entry.IsZero() {

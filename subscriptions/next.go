@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"tidings/events"
@@ -29,6 +31,8 @@ type Answer struct {
 	Code       string        // the err of a 400's JSON body (RFC 8935 section 2.3), as the receiver wrote it; "" if there is none
 	RetryAfter time.Duration // of the header; 0 if there is none
 	Failure    string        // why there was no answer: "timeout", "dns", "tls", "refused", "blocked", …
+	Long       bool          // its body went on beyond what is read
+	Failing    time.Duration // how long every attempt on the stream has failed by now
 }
 
 // Waits between attempts (RFC 8935 section 2: so that the receiver is not overwhelmed).
@@ -39,15 +43,55 @@ const (
 	asked = time.Hour
 )
 
-// Patience, in attempts.
+// Patience: with one token, in attempts; with a receiver, the time for which every attempt on the stream failed. When it
+// is over the stream is paused and probed (NextProbe): nothing is lost by that, so it need not be long.
 const (
 	few = 3
-	// gone: the host answers, our endpoint is not there. At 5 to 10 minutes each this is about a day and a half.
-	gone = 300
-	// silent: nobody answers, or only with temporary refusals. At 5 minutes on average this is two weeks: a receiver
-	// that was down for a week is served when it returns, and nothing had to be kept for it but a cursor.
-	silent = 4000
+	// gone: the host answers, our endpoint is not there.
+	gone = 6 * time.Hour
+	// silent: nobody answers, or only with temporary refusals.
+	silent = 24 * time.Hour
 )
+
+// Probes of a stream that the transmitter paused.
+const (
+	firstProbe = 10 * time.Minute
+	lastProbe  = 6 * time.Hour
+)
+
+// NextProbe is when to ask the receiver of a paused stream again: from ten minutes to six hours, doubling, with full
+// jitter, and not before it asked for by Retry-After. attempts counts the probes that failed; jitter is random in [0, 1).
+func NextProbe(attempts int, retryAfter time.Duration, jitter float64) time.Duration {
+	high := lastProbe
+	if attempts < 6 {
+		high = min(firstProbe<<max(attempts, 0), lastProbe)
+	}
+	return max(between(firstProbe/2, high, jitter), min(retryAfter, lastProbe))
+}
+
+// Trouble tells a reason of NextStep in words, for the receiver's engineers and for operators.
+func Trouble(reason string) string {
+	switch {
+	case reason == "":
+		return ""
+	case reason == "blocked":
+		return "receiver's address is not one that may be connected to"
+	case reason == longBody:
+		return "receiver answers with a body that does not end"
+	case reason == "http 200", reason == "http 204":
+		return "receiver answers " + reason + " where 202 is due"
+	case strings.HasPrefix(reason, "http "):
+		return "receiver answers " + reason
+	case slices.Contains(failures, reason):
+		return "receiver does not answer: " + reason
+	}
+	return "receiver refuses: " + reason
+}
+
+// failures are the words of Answer.Failure.
+var failures = []string{"no answer", "timeout", "dns", "tls", "refused", "connection"}
+
+const longBody = "long body"
 
 // NextStep says what becomes of a token after an attempt, when to try again (for Retry only), and in a word why: the
 // receiver's error code, "http 503", or the kind of failure; it holds nothing else that a receiver wrote. Attempts
@@ -76,13 +120,16 @@ func (a Answer) verdict(attempts int) (next Next, slow bool, reason string) {
 	switch {
 	case a.Status == 0:
 		if a.Failure == "" {
-			return until(silent, attempts, Hold), false, "no answer"
+			return a.lasting(silent), false, "no answer"
 		}
 		if a.Failure == "blocked" { // an address that must not be connected to: somebody has to mend the setting
-			return until(gone, attempts, Hold), true, a.Failure
+			return a.lasting(gone), true, a.Failure
 		}
-		return until(silent, attempts, Hold), false, a.Failure
+		return a.lasting(silent), false, a.Failure
 	case a.Status >= 200 && a.Status < 300: // RFC 8935 section 2.2 wants 202; a receiver that says 200 or 204 has it too
+		if a.Long {
+			reason = longBody
+		}
 		return Done, false, reason
 	case a.Status == 400:
 		return a.refusal(attempts)
@@ -91,10 +138,10 @@ func (a Answer) verdict(attempts int) (next Next, slow bool, reason string) {
 	case a.Status == 413, a.Status == 422:
 		return until(few, attempts, Dead), false, reason // about this token, though not said as RFC 8935 has it
 	case a.Status == 408, a.Status == 425, a.Status == 429, a.Status >= 500, a.Status < 200:
-		return until(silent, attempts, Hold), false, reason
+		return a.lasting(silent), false, reason
 	}
 	// 404, redirects (never followed) and the rest of 4xx: this is not the endpoint, for any token.
-	return until(gone, attempts, Hold), true, reason
+	return a.lasting(gone), true, reason
 }
 
 // code is the form of the codes in the registry of RFC 8935 section 7.1; another could smuggle text into logs.
@@ -118,6 +165,14 @@ func (a Answer) refusal(attempts int) (next Next, slow bool, reason string) {
 	return Dead, false, a.Code
 }
 
+// lasting retries while the receiver has not failed for longer than patience; then the stream is to be paused.
+func (a Answer) lasting(patience time.Duration) Next {
+	if a.Failing < patience {
+		return Retry
+	}
+	return Hold
+}
+
 // until retries while attempts are fewer than patience; then it is over.
 func until(patience, attempts int, over Next) Next {
 	if attempts < patience {
@@ -128,14 +183,18 @@ func until(patience, attempts int, over Next) Next {
 
 // pause is exponential with full jitter, from one second to ten minutes; when slow, always in its upper half.
 func pause(attempts int, slow bool, jitter float64) time.Duration {
-	if !(jitter >= 0 && jitter < 1) { // NaN among them
-		jitter = 1
-	}
 	low, high := shortest, longest
 	if slow {
 		low = longest / 2
 	} else if attempts < 10 {
 		high = min(shortest<<attempts, longest)
+	}
+	return between(low, high, jitter)
+}
+
+func between(low, high time.Duration, jitter float64) time.Duration {
+	if !(jitter >= 0 && jitter < 1) { // NaN among them
+		jitter = 1
 	}
 	return low + time.Duration(jitter*float64(high-low))
 }

@@ -2,6 +2,7 @@ package subscriptions_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestNextStep(t *testing.T) {
 		id     string
 		answer Answer
 		first  Next // after the first attempt
-		late   Next // after very many
+		late   Next // after very many, over days
 		reason string
 	}{
 		{"PA-01", Answer{Status: 202}, Done, Done, "http 202"},
@@ -51,6 +52,7 @@ func TestNextStep(t *testing.T) {
 		{"not the endpoint", Answer{Status: 405}, Retry, Hold, "http 405"},
 	} {
 		for attempts, want := range map[int]Next{1: row.first, 5000: row.late} {
+			row.answer.Failing = time.Duration(attempts-1) * time.Minute
 			next, after, reason := NextStep(row.answer, attempts, 0.5)
 			if next != want || reason != row.reason || (after != 0) != (next == Retry) {
 				t.Errorf("%s, attempt %d: %v after %v, %q; want %v, %q", row.id, attempts, next, after, reason, want, row.reason)
@@ -94,6 +96,8 @@ func TestNextStepProperty(t *testing.T) {
 			Code:       rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"access_denied", "invalid_key", ""})).Draw(t, "code"),
 			RetryAfter: time.Duration(rapid.Int64().Draw(t, "retry-after")),
 			Failure:    rapid.SampledFrom([]string{"", "timeout", "blocked"}).Draw(t, "failure"),
+			Long:       rapid.Bool().Draw(t, "long"),
+			Failing:    time.Duration(rapid.Int64().Draw(t, "failing")),
 		}
 		attempts, jitter := rapid.Int().Draw(t, "attempts"), rapid.Float64().Draw(t, "jitter")
 		next, after, reason := NextStep(a, attempts, jitter)
@@ -102,12 +106,44 @@ func TestNextStepProperty(t *testing.T) {
 			t.Fatalf("retry after %v", after)
 		case next != Retry && after != 0:
 			t.Fatalf("%v after %v", next, after)
-		case next == Retry && attempts > 5000:
+		case next == Retry && attempts > 5000 && a.Failing > 48*time.Hour:
 			t.Fatal("patience has no end")
 		case reason == "" || len(reason) > 64:
 			t.Fatalf("reason %q", reason)
+		case !strings.HasPrefix(Trouble(reason), "receiver"):
+			t.Fatalf("%q in words: %q", reason, Trouble(reason))
+		}
+		if after := NextProbe(attempts, a.RetryAfter, jitter); after < 5*time.Minute || after > 6*time.Hour {
+			t.Fatalf("probe after %v", after)
 		}
 	})
+}
+
+// PA-05: probes come ever more slowly, spread out.
+func TestNextProbe(t *testing.T) {
+	for attempts, high := range []time.Duration{10, 20, 40, 80, 160, 320, 360, 360} {
+		if low := NextProbe(attempts, 0, 0); low != 5*time.Minute {
+			t.Errorf("probe %d: no sooner than %v", attempts, low)
+		}
+		if got := NextProbe(attempts, 0, 2); got != high*time.Minute {
+			t.Errorf("probe %d: no later than %v", attempts, got)
+		}
+	}
+	if got := NextProbe(0, time.Hour, 0.5); got != time.Hour {
+		t.Errorf("asked to wait an hour: %v", got)
+	}
+}
+
+func TestTrouble(t *testing.T) {
+	for reason, want := range map[string]string{
+		"": "", "http 401": "receiver answers http 401", "http 200": "receiver answers http 200 where 202 is due",
+		"timeout": "receiver does not answer: timeout", "invalid_key": "receiver refuses: invalid_key",
+		"blocked": "receiver's address is not one that may be connected to", "long body": "receiver answers with a body that does not end",
+	} {
+		if got := Trouble(reason); got != want {
+			t.Errorf("%q: %q", reason, got)
+		}
+	}
 }
 
 // PB-11: setErrs are judged as a push's answer would be, for the last time.

@@ -29,18 +29,23 @@ type Invalid struct {
 func (e *Invalid) Error() string { return e.Member + " " + e.Reason }
 
 // Validate checks what a receiver asked for and returns it in the form to keep: no method means poll (SSF 1.0 section
-// 8.1.1.1), a long description is cut. allowInsecure permits push to http and to this machine, for trials. The error
-// is an *Invalid.
+// 8.1.1.1), a long description is cut. allowInsecure permits push to http and to this machine, for trials; allowed are
+// addresses besides the public internet that may be pushed to. The error is an *Invalid.
 //
 // The endpoint_url of poll and websocket is the transmitter's. A caller that gets its own URL back in an update takes
 // it out before (SSF 1.0 section 8.1.1.3); any other is refused here.
-func (s Settings) Validate(allowInsecure bool) (Settings, error) {
-	if len(s.Requested) > maxRequested {
-		return Settings{}, &Invalid{"events_requested", fmt.Sprintf("has more than %d types", maxRequested)}
-	}
+func (s Settings) Validate(allowInsecure bool, allowed ...netip.Prefix) (Settings, error) {
 	if s.Requested != nil {
-		// Too long to be known is unknown, and so ignored (SC-05); the list stays a list.
-		s.Requested = slices.DeleteFunc(slices.Clone(s.Requested), func(t events.Type) bool { return t == "" || len(t) > maxType })
+		// What is not understood is ignored (SC-05), so what is too long to be known is not kept, and of a long list only
+		// what is offered; the list stays a list.
+		long := len(s.Requested) > maxRequested
+		s.Requested = slices.DeleteFunc(slices.Clone(s.Requested), func(t events.Type) bool {
+			return t == "" || len(t) > maxType || long && !slices.Contains(Offered(Tidings), t)
+		})
+		if long {
+			slices.Sort(s.Requested)
+			s.Requested = slices.Compact(s.Requested)
+		}
 	}
 	if runes := []rune(s.Description); len(runes) > maxDescription {
 		s.Description = string(runes[:maxDescription])
@@ -48,15 +53,15 @@ func (s Settings) Validate(allowInsecure bool) (Settings, error) {
 	if s.Delivery == (Delivery{}) {
 		s.Delivery.Method = events.MethodPoll
 	}
-	return s, s.Delivery.validate(allowInsecure)
+	return s, s.Delivery.validate(allowInsecure, allowed)
 }
 
-func (d Delivery) validate(allowInsecure bool) error {
+func (d Delivery) validate(allowInsecure bool, allowed []netip.Prefix) error {
 	if !slices.Contains(MethodsSupported(), d.Method) {
 		return &Invalid{"delivery.method", "is not among delivery_methods_supported"}
 	}
 	if d.Method == events.MethodPush {
-		if reason := refuseEndpoint(d.EndpointURL, allowInsecure); reason != "" {
+		if reason := refuseEndpoint(d.EndpointURL, allowInsecure, allowed); reason != "" {
 			return &Invalid{"delivery.endpoint_url", reason}
 		}
 		if reason := refuseHeader(d.AuthorizationHeader); reason != "" {
@@ -76,7 +81,7 @@ func (d Delivery) validate(allowInsecure bool) error {
 // refuseEndpoint says what is wrong with a push endpoint, "" if nothing. Names are looked up only when a push connects,
 // and the address is judged there again (CR-10); an address written out is refused at once, so that the receiver learns
 // it now.
-func refuseEndpoint(text string, allowInsecure bool) string {
+func refuseEndpoint(text string, allowInsecure bool, allowed []netip.Prefix) string {
 	if text == "" {
 		return "is missing"
 	}
@@ -96,23 +101,28 @@ func refuseEndpoint(text string, allowInsecure bool) string {
 	if strings.Contains(text, "#") {
 		return "has a fragment"
 	}
-	if !allowInsecure && insideHost(u.Hostname()) {
+	if !allowInsecure && InsideHost(u.Hostname(), allowed) {
 		return "names a host that is not on the public internet"
 	}
 	return ""
 }
 
-// insideHost tells hosts that are evidently not public.
-func insideHost(host string) bool {
+// InsideHost tells hosts that are evidently not on the public internet, nor among the allowed.
+func InsideHost(host string, allowed []netip.Prefix) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
+		return !slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return false
+		// No name ends in a number: "127.1" and "0x7f000001" are what some take for addresses.
+		last := host[strings.LastIndexByte(host, '.')+1:]
+		return last == "" || last[0] >= '0' && last[0] <= '9'
 	}
 	addr = addr.Unmap()
+	if slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return false
+	}
 	return !addr.IsGlobalUnicast() || addr.IsPrivate()
 }
 

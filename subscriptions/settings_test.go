@@ -3,7 +3,9 @@ package subscriptions_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -62,7 +64,9 @@ func TestValidate(t *testing.T) {
 		{"DE-04 own URL", method(events.MethodPoll, "https://rp.example/", ""), false, "delivery.endpoint_url"},
 		{"CR-04", method("urn:example:carrier-pigeon", "", ""), false, "delivery.method"},
 		{"SC-09 poll", method(events.MethodPoll, "", "Bearer abc"), false, "delivery.authorization_header"},
-		{"SC-05 many", Settings{Requested: make([]events.Type, 65)}, false, "events_requested"},
+		{"CR-10 a number that some take for an address", push("https://0x7f.1/"), false, "delivery.endpoint_url"},
+		{"CR-10 likewise", push("https://2130706433/"), false, "delivery.endpoint_url"},
+		{"a name with digits", push("https://4hosts.example2/"), false, ""},
 	} {
 		t.Run(row.id, func(t *testing.T) {
 			_, err := row.settings.Validate(row.insecure)
@@ -166,4 +170,29 @@ func FuzzValidate(f *testing.F) {
 			t.Errorf("accepted the header %q", header)
 		}
 	})
+}
+
+// SC-05: what is not understood is ignored, also when there is much of it.
+func TestManyRequested(t *testing.T) {
+	var asked []events.Type
+	for i := range 200 {
+		asked = append(asked, events.Type(fmt.Sprint("urn:example:", i)), events.SessionRevoked)
+	}
+	s, err := Settings{Requested: append(asked, events.ProvDelete)}.Validate(false)
+	if err != nil || len(s.Requested) != 2 || !slices.Contains(s.Requested, events.SessionRevoked) || !slices.Contains(s.Requested, events.ProvDelete) {
+		t.Errorf("%v, %v", s.Requested, err)
+	}
+}
+
+// CR-10: an operator can admit addresses; http stays refused.
+func TestAllowedReceivers(t *testing.T) {
+	inside := netip.MustParsePrefix("10.1.0.0/16")
+	for url, want := range map[string]bool{
+		"https://10.1.2.3/": true, "https://10.2.2.3/": false, "http://10.1.2.3/": false, "https://localhost/": false, "https://[::ffff:10.1.2.3]/": true,
+	} {
+		_, err := Settings{Delivery: Delivery{Method: events.MethodPush, EndpointURL: url}}.Validate(false, inside)
+		if (err == nil) != want {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
 }

@@ -37,6 +37,15 @@ const (
 	Disabled Status = "disabled"
 )
 
+// By is who set a stream's status. What a receiver or an operator stopped is not resumed by the transmitter.
+type By string
+
+const (
+	ByReceiver    By = "receiver"
+	ByOperator    By = "operator"
+	ByTransmitter By = "transmitter"
+)
+
 // Delivery says by which of the ways out a stream's tokens leave (SSF 1.0 section 6.1).
 type Delivery struct {
 	Method      string `json:"method"`

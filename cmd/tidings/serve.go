@@ -190,7 +190,7 @@ func newServing(h *hub.Hub, allowInsecure bool, log *slog.Logger) (*serving, err
 	if err != nil {
 		return nil, err
 	}
-	s := &serving{h: h, push: delivery.NewPusher(h, allowInsecure, log), sockets: delivery.NewWebsocket(h, log), live: delivery.NewLive(h, log), log: log}
+	s := &serving{h: h, push: delivery.NewPusher(h, delivery.Outward{Insecure: allowInsecure}, log), sockets: delivery.NewWebsocket(h, log), live: delivery.NewLive(h, log), log: log}
 	outward := []web.Route{
 		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: web.For(delivery.NewPoll(h, log), hub.SSFManage)},
 		{Method: http.MethodGet, Pattern: "/ssf/socket/{stream_id}", Handler: web.For(s.sockets, hub.SSFManage)},

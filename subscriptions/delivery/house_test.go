@@ -118,6 +118,7 @@ type set struct {
 	JTI     string
 	Subject string `json:"-"`
 	Type    events.Type
+	Payload map[string]any
 	compact string
 }
 
@@ -142,7 +143,7 @@ func readSet(t testing.TB, compact string) set {
 			s.Subject = text
 		}
 	}
-	for s.Type = range claims.Event {
+	for s.Type, s.Payload = range claims.Event {
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type lane struct {
 	full     bool // somebody waits for half a window
 	failures int  // in a row
 	rest     time.Time
+	version  int64 // of the stream when something was last begun; its flying alone uses it
 	used     time.Time
 	landed   []hub.Outcome // to be settled
 	settling bool
@@ -61,7 +63,9 @@ func (p *Pusher) fly(ctx context.Context, l *lane) {
 		n, rest := l.room(time.Now())
 		if more && n > 0 {
 			var err error
-			if more, err = p.launch(ctx, l, n); err != nil && ctx.Err() == nil {
+			if more, err = p.launch(ctx, l, n); errors.Is(err, errLoaded) {
+				p.wait(ctx, l, time.Time{})
+			} else if err != nil && ctx.Err() == nil {
 				p.log.Error("push cannot go on; it is tried again", "stream", l.stream, "error", err)
 				l.restFor(time.Second)
 				more = true
@@ -71,7 +75,7 @@ func (p *Pusher) fly(ctx context.Context, l *lane) {
 		if !more && p.retire(l) {
 			return
 		}
-		l.wait(ctx, rest)
+		p.wait(ctx, l, rest)
 		more = true
 	}
 	p.mu.Lock()
@@ -103,8 +107,12 @@ func (p *Pusher) forget() {
 	}
 }
 
-// wait returns when the rest is over or, without one, when something landed or came.
-func (l *lane) wait(ctx context.Context, rest time.Time) {
+// lookAtRest is how often a lane that rests looks whether its stream was written meanwhile.
+const lookAtRest = time.Second
+
+// wait returns when the rest is over or, without one, when something landed or came. A rest is over too when the stream was
+// written: its receiver mended what was wrong, or has gone over to polling.
+func (p *Pusher) wait(ctx context.Context, l *lane, rest time.Time) {
 	if rest.IsZero() {
 		select {
 		case <-l.nudge:
@@ -112,13 +120,28 @@ func (l *lane) wait(ctx context.Context, rest time.Time) {
 		}
 		return
 	}
-	timer := time.NewTimer(time.Until(rest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+	for ctx.Err() == nil && time.Now().Before(rest) {
+		if p.moved(ctx, l.stream, l.version) {
+			l.restFor(0)
+			return
+		}
+		timer := time.NewTimer(min(time.Until(rest), lookAtRest))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
 	}
 }
+
+// moved: the stream is not any more as it was at a version.
+func (p *Pusher) moved(ctx context.Context, stream hub.ID, version int64) bool {
+	to, err := p.engine.Endpoint(ctx, stream)
+	return errors.Is(err, hub.ErrNotFound) || err == nil && to.Version != version
+}
+
+// errLoaded: as much is under way to the receiver as may be.
+var errLoaded = errors.New("receiver is loaded")
 
 // launch begins up to n deliveries and sends each at once. The places are taken and the address is read before the
 // engine is asked: between its check and the request nothing waits.
@@ -126,13 +149,19 @@ func (p *Pusher) launch(ctx context.Context, l *lane, n int) (more bool, err err
 	if n, err = p.slots.take(ctx, n); err != nil {
 		return false, err
 	}
-	taken := n
-	defer func() { p.slots.give(taken) }()
-	var to endpoint
-	to.url, to.authorization, err = p.engine.Endpoint(ctx, l.stream)
+	places := n
+	defer func() { p.slots.give(places) }()
+	to, err := p.engine.Endpoint(ctx, l.stream)
 	if err != nil {
 		return false, unlessGone(err)
 	}
+	l.version = to.Version
+	receiver := receiverOf(to)
+	if n = p.receivers.take(l, receiver, n); n == 0 {
+		return true, errLoaded
+	}
+	room := n
+	defer func() { p.receivers.give(receiver, room) }()
 	deadline := time.Now().Add(p.busy() - p.margin())
 	tokens, more, err := p.engine.Next(ctx, l.stream, p.node, p.busy(), n)
 	if err != nil {
@@ -146,9 +175,13 @@ func (p *Pusher) launch(ctx context.Context, l *lane, n int) (more bool, err err
 		l.mu.Lock()
 		l.flying++
 		l.mu.Unlock()
-		taken--
+		places--
+		room--
 		delivery := tokens[:size:size]
-		p.out.Go(func() { p.attempt(ctx, l, to, delivery, deadline) })
+		p.sent.Go(func() {
+			defer p.receivers.give(receiver, 1)
+			p.attempt(ctx, l, to, delivery, deadline)
+		})
 		tokens = tokens[size:]
 	}
 	return more, nil
@@ -163,37 +196,73 @@ func unlessGone(err error) error {
 }
 
 // attempt sends the tokens of one delivery, each after the one before was taken, and settles them together.
-func (p *Pusher) attempt(ctx context.Context, l *lane, to endpoint, tokens []hub.Outgoing, deadline time.Time) {
+func (p *Pusher) attempt(ctx context.Context, l *lane, to hub.Endpoint, tokens []hub.Outgoing, deadline time.Time) {
 	place := p.place()
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	kept := context.WithoutCancel(ctx) // for what has to be written down though this process stops
 	outcomes := make([]hub.Outcome, 0, len(tokens))
 	for i, t := range tokens {
 		began := time.Now()
 		answer := p.postInTime(ctx, to, t.Compact)
 		if answer.Status == 0 && errors.Is(ctx.Err(), context.Canceled) {
 			// This process stops or lost its lease: no word of the receiver, so nothing held against it.
-			outcomes = appendSame(outcomes, tokens[i:], hub.Outcome{Next: subscriptions.Retry, Due: began.UnixMicro(), Reason: "interrupted"})
+			outcomes = appendSame(outcomes, tokens[i:], hub.Outcome{Next: subscriptions.Retry, Due: began.UnixMicro()})
 			break
+		}
+		if !to.Failing.IsZero() {
+			answer.Failing = time.Since(to.Failing)
 		}
 		next, after, reason := subscriptions.NextStep(answer, t.Attempts, rand.Float64())
-		p.judge(l, answer, next, reason, time.Since(began))
-		if next == subscriptions.Hold {
-			next, after = subscriptions.Retry, holdPause+time.Duration(rand.Int64N(int64(holdPause)))
+		if next == subscriptions.Done || !t.Probe { // a probe that fails has a rest of its own
+			p.judge(l, answer, next, reason, time.Since(began))
 		}
-		o := hub.Outcome{JTI: t.JTI, Next: next, Reason: reason, Attempt: t.Attempts}
-		if next != subscriptions.Done {
-			o.Due = time.Now().Add(after).UnixMicro()
-			outcomes = appendSame(outcomes, tokens[i:], o)
-			break
+		p.meter.count(answer, next, time.Since(began))
+		if next == subscriptions.Done {
+			outcomes = append(outcomes, p.took(kept, l, t, answer, reason))
+			continue
 		}
-		outcomes = append(outcomes, o)
+		o := hub.Outcome{Next: next, Reason: reason, Due: time.Now().Add(after).UnixMicro(), Version: to.Version, Attempt: t.Attempts}
+		switch {
+		case t.Probe:
+			o.Next, o.Version = subscriptions.Retry, 0
+			o.Due = time.Now().Add(p.probe(t.Attempts, answer.RetryAfter, rand.Float64())).UnixMicro()
+		case next == subscriptions.Hold:
+			p.suspend(kept, l, to, answer, reason)
+			o.Next = subscriptions.Retry // owed when the stream goes on
+		}
+		outcomes = appendSame(outcomes, tokens[i:], o)
+		break
 	}
 	place.leave()
-	p.land(context.WithoutCancel(ctx), l, outcomes)
+	p.land(kept, l, outcomes)
 }
 
-func (p *Pusher) postInTime(ctx context.Context, to endpoint, compact []byte) subscriptions.Answer {
+// took is the outcome of a token that the receiver has. If it was a probe, the stream goes on.
+func (p *Pusher) took(ctx context.Context, l *lane, t hub.Outgoing, a subscriptions.Answer, reason string) hub.Outcome {
+	if a.Status == http.StatusAccepted && !a.Long {
+		reason = "" // as RFC 8935 section 2.2 has it; anything else shows on the stream, as a warning (PA-02)
+	}
+	if t.Probe {
+		if err := p.engine.Resume(ctx, l.stream); err != nil {
+			p.log.Error("stream cannot be enabled again; it is probed again", "stream", l.stream, "error", err)
+			return hub.Outcome{JTI: t.JTI, Next: subscriptions.Retry, Due: time.Now().Add(time.Minute).UnixMicro(), Attempt: t.Attempts}
+		}
+	}
+	return hub.Outcome{JTI: t.JTI, Next: subscriptions.Done, Reason: reason, Attempt: t.Attempts}
+}
+
+// suspend pauses the stream. The lane does not rest: all that may leave now is the word that it is paused.
+func (p *Pusher) suspend(ctx context.Context, l *lane, to hub.Endpoint, a subscriptions.Answer, reason string) {
+	probe := time.Now().Add(p.probe(0, a.RetryAfter, rand.Float64()))
+	if err := p.engine.Suspend(ctx, l.stream, to.Version, subscriptions.Trouble(reason), probe); err != nil {
+		p.log.Error("stream cannot be paused; it is tried again with the next refusal", "stream", l.stream, "error", err)
+		return
+	}
+	l.restFor(0)
+}
+
+func (p *Pusher) postInTime(ctx context.Context, to hub.Endpoint, compact []byte) subscriptions.Answer {
 	ctx, cancel := context.WithTimeout(ctx, p.answerTime)
 	defer cancel()
 	return p.post(ctx, to, compact)

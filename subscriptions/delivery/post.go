@@ -11,26 +11,24 @@ import (
 	"strings"
 	"time"
 
+	"tidings/hub"
 	"tidings/subscriptions"
 )
 
 // maxAnswer bounds what is read of an answer, in bytes; the rest is cut off with the connection.
 const maxAnswer = 64 << 10
 
-var errNoTLS = errors.New("receiver without TLS")
-
-// endpoint is where a stream's tokens go.
-type endpoint struct {
-	url           string
-	authorization string // sent verbatim; "" for none (DE-02, DE-03)
-}
+var (
+	errNoTLS  = errors.New("receiver without TLS")
+	errInside = errors.New("receiver on an address of the inside")
+)
 
 // post sends one token (RFC 8935 section 2.1) and says what came of it. The context carries the deadline for the whole
 // of it. Whatever the receiver writes, no more than maxAnswer bytes are read and nothing but an error code is kept.
-func (p *Pusher) post(ctx context.Context, to endpoint, compact []byte) subscriptions.Answer {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.url, bytes.NewReader(compact))
-	if err == nil && request.URL.Scheme != "https" && !p.allowInsecure {
-		err = errNoTLS
+func (p *Pusher) post(ctx context.Context, to hub.Endpoint, compact []byte) subscriptions.Answer {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.URL, bytes.NewReader(compact))
+	if err == nil {
+		err = p.out.admits(request.URL)
 	}
 	if err != nil {
 		return subscriptions.Answer{Failure: failure(err)}
@@ -38,8 +36,8 @@ func (p *Pusher) post(ctx context.Context, to endpoint, compact []byte) subscrip
 	request.Header.Set("Content-Type", "application/secevent+jwt")
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "Tidings")
-	if to.authorization != "" {
-		request.Header.Set("Authorization", to.authorization)
+	if to.Authorization != "" {
+		request.Header.Set("Authorization", to.Authorization)
 	}
 	response, err := p.client.Do(request)
 	if err != nil {
@@ -49,6 +47,7 @@ func (p *Pusher) post(ctx context.Context, to endpoint, compact []byte) subscrip
 	answer := subscriptions.Answer{Status: response.StatusCode, RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now())}
 	// Read to its end, so that the connection can serve again; that the end cannot be read changes no answer.
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	answer.Long = len(body) == maxAnswer
 	if answer.Status == http.StatusBadRequest {
 		answer.Code = refusal(body)
 	}

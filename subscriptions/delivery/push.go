@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tidings/hub"
+	"tidings/subscriptions"
 )
 
 const (
@@ -24,7 +25,6 @@ const (
 	firstWindow  = 4
 	longestRest  = time.Minute
 	longestAsked = time.Hour // as subscriptions bounds Retry-After
-	holdPause    = 5 * time.Minute
 	maxHanging   = 1024
 )
 
@@ -32,42 +32,51 @@ const (
 type PushEngine interface {
 	Wake() <-chan struct{}
 	PushWork(ctx context.Context, node string, ttl time.Duration) (streams []hub.ID, next time.Time, err error)
-	Endpoint(ctx context.Context, stream hub.ID) (url, authorization string, err error)
+	Endpoint(ctx context.Context, stream hub.ID) (hub.Endpoint, error)
 	Next(ctx context.Context, stream hub.ID, owner string, busy time.Duration, limit int) (out []hub.Outgoing, more bool, err error)
 	Settle(ctx context.Context, stream hub.ID, outcomes []hub.Outcome) error
+	Suspend(ctx context.Context, stream hub.ID, version int64, reason string, probe time.Time) error
+	Resume(ctx context.Context, stream hub.ID) error
 }
 
 // Pusher sends security event tokens to the receivers of push streams (RFC 8935). Any number of processes may run one on
 // the same store: streams are leased.
 type Pusher struct {
-	engine        PushEngine
-	log           *slog.Logger
-	allowInsecure bool
-	client        *http.Client
-	node          string
+	engine PushEngine
+	log    *slog.Logger
+	out    Outward
+	client *http.Client
+	node   string
+	meter  *meter
 
 	slots     *slots
+	receivers *receivers
 	perStream int
 	hung      atomic.Int64
 	// answerTime is for one request as a whole; an answer that took longer than slow shrinks the window, and a request
 	// that takes longer than hanging gives its slot back.
 	answerTime, slow, hanging time.Duration
+	// probe is subscriptions.NextProbe.
+	probe func(attempts int, retryAfter time.Duration, jitter float64) time.Duration
 
 	mu    sync.Mutex
 	lanes map[hub.ID]*lane
-	out   sync.WaitGroup
+	sent  sync.WaitGroup
 }
 
-// NewPusher makes a Pusher. allowInsecure permits http receivers and those on private addresses.
-func NewPusher(engine PushEngine, allowInsecure bool, log *slog.Logger) *Pusher {
+// NewPusher makes a Pusher.
+func NewPusher(engine PushEngine, out Outward, log *slog.Logger) *Pusher {
 	name := make([]byte, 8)
 	rand.Read(name)
 	return &Pusher{
-		engine: engine, log: log, allowInsecure: allowInsecure,
-		client: client(newTransport(allowInsecure, nil)),
+		engine: engine, log: log, out: out,
+		client: client(newTransport(out, nil)),
 		node:   "push-" + hex.EncodeToString(name),
+		meter:  newMeter(),
 		slots:  &slots{free: 256}, perStream: 128,
+		receivers:  &receivers{most: 128, loaded: map[string]*load{}},
 		answerTime: 30 * time.Second, slow: 5 * time.Second, hanging: time.Second,
+		probe: subscriptions.NextProbe,
 		lanes: map[hub.ID]*lane{},
 	}
 }
@@ -108,7 +117,7 @@ func (p *Pusher) Run(ctx context.Context) error {
 
 // retreat ends with nothing under way, and with leases that another node need not wait for.
 func (p *Pusher) retreat(ctx context.Context) {
-	p.out.Wait()
+	p.sent.Wait()
 	p.client.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, leaseTime)
 	defer cancel()
@@ -176,6 +185,6 @@ func (p *Pusher) start(ctx context.Context, streams []hub.ID) {
 			continue
 		}
 		l.running = true
-		p.out.Go(func() { p.fly(ctx, l) })
+		p.sent.Go(func() { p.fly(ctx, l) })
 	}
 }

@@ -89,7 +89,7 @@ func (r *receiver) push() subscriptions.Delivery {
 
 // runPusher sends for the house until the test or the returned function ends it.
 func (h *house) runPusher(change ...func(*Pusher)) (stop func()) {
-	p := NewPusher(h.Hub, true, quiet())
+	p := NewPusher(h.Hub, Outward{Insecure: true}, quiet())
 	p.answerTime = time.Second
 	for _, f := range change {
 		f(p)

@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"syscall"
 	"time"
 
 	"code.dny.dev/ssrf"
+
+	"tidings/subscriptions"
 )
 
 const (
@@ -21,16 +24,25 @@ const (
 	maxAnswerHeader = 64 << 10
 )
 
+// Outward says which receivers may be reached besides those on the public internet, and how.
+type Outward struct {
+	// Insecure permits http and every address: for trials.
+	Insecure bool
+	// Allowed are further addresses, for https.
+	Allowed []netip.Prefix
+	// Proxy, if not nil, connects to receivers in our place (http, https or socks5). Names are then looked up by it and it has
+	// to refuse what they must not stand for; we still refuse URLs that name an address themselves.
+	Proxy *url.URL
+}
+
 // newTransport makes the one pool of connections to receivers. A receiver chose the address, so it is judged once more
 // when connecting, after the name was looked up: a check of the name alone could be answered otherwise a moment later
 // (TestAnswerChangesBetweenCheckAndDial). HTTP/1.1 keeps each request on a connection of its own: a receiver cannot stall
-// its other requests by one. The environment's proxy is not used, it would connect where this check cannot see (PU-09).
-func newTransport(allowInsecure bool, resolver *net.Resolver) *http.Transport {
+// its other requests by one. The environment's proxy is not used, it would connect where this check cannot see (PU-09); one
+// that the operator configured is.
+func newTransport(out Outward, resolver *net.Resolver) *http.Transport {
 	dialer := &net.Dialer{Timeout: connectTime, KeepAlive: 30 * time.Second, Resolver: resolver}
-	if !allowInsecure {
-		dialer.Control = publicOnly
-	}
-	return &http.Transport{
+	t := &http.Transport{
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12}, // PU-07
 		TLSHandshakeTimeout:    connectTime,
@@ -40,15 +52,48 @@ func newTransport(allowInsecure bool, resolver *net.Resolver) *http.Transport {
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // a compressed answer could unpack to more than was read
 	}
+	switch {
+	case out.Proxy != nil:
+		t.Proxy = http.ProxyURL(out.Proxy)
+	case !out.Insecure:
+		dialer.Control = out.guardian().Safe
+	}
+	return t
 }
 
 // guardian refuses what is not the public internet: IANA's special-purpose ranges of IPv4, and of IPv6 all but global
 // unicast, with what embeds IPv4 there (6to4, Teredo); NAT64, mapped addresses and the metadata services of clouds lie
 // in refused ranges, save the one that is added. Receivers choose their port.
-var guardian = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
+func (o Outward) guardian() *ssrf.Guardian {
+	var four, six []netip.Prefix
+	for _, p := range o.Allowed {
+		if p.Addr().Is4() {
+			four = append(four, p)
+		} else {
+			six = append(six, p)
+		}
+	}
+	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")),
+		ssrf.WithAllowedV4Prefixes(four...), ssrf.WithAllowedV6Prefixes(six...))
+}
 
-func publicOnly(network, address string, c syscall.RawConn) error {
-	return guardian.Safe(network, address, c)
+// admits judges a URL before it is asked for: it must be https, and behind a proxy, which connects where we cannot see, it
+// must not name an address of the inside itself.
+func (o Outward) admits(u *url.URL) error {
+	switch {
+	case o.Insecure:
+		return nil
+	case u.Scheme != "https":
+		return errNoTLS
+	case o.Proxy == nil:
+		return nil // judged when connecting
+	case subscriptions.InsideHost(u.Hostname(), o.Allowed):
+		return errInside
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		return o.guardian().SafeAddr(addr.Unmap())
+	}
+	return nil
 }
 
 // failure says in a word why there was no answer. The error itself is not kept: it holds addresses and whatever the
@@ -63,7 +108,7 @@ func failure(err error) string {
 		timeout     net.Error
 	)
 	switch {
-	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, errNoTLS):
+	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, errNoTLS), errors.Is(err, errInside):
 		return "blocked"
 	case errors.As(err, &name):
 		return "dns"

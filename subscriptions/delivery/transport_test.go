@@ -15,10 +15,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"tidings/hub"
 )
 
 // TestPublicOnly: PU-09, CR-10. Only addresses of the public internet are connected to.
 func TestPublicOnly(t *testing.T) {
+	publicOnly := Outward{}.guardian().Safe
 	for address, public := range map[string]bool{
 		"93.184.215.14:443": true, "93.184.215.14:8443": true, "[2606:2800:21f:cb07:6820:80da:af6b:8b2c]:443": true,
 		"127.0.0.1:443": false, "127.255.255.254:443": false, "[::1]:443": false, // loopback
@@ -58,23 +61,23 @@ func TestAnswerChangesBetweenCheckAndDial(t *testing.T) {
 	if found := must(names.LookupNetIP(t.Context(), "ip4", "hook.example."))(t); !found[0].IsGlobalUnicast() || found[0].IsPrivate() {
 		t.Fatalf("the check finds %v", found)
 	}
-	p := NewPusher(nil, false, quiet())
-	p.client = client(newTransport(false, names))
+	p := NewPusher(nil, Outward{}, quiet())
+	p.client = client(newTransport(Outward{}, names))
 	url := (&netipURL{"https", "hook.example.", port}).String()
-	if a := p.post(t.Context(), endpoint{url: url}, []byte("a.b.c")); a.Failure != "blocked" {
+	if a := p.post(t.Context(), hub.Endpoint{URL: url}, []byte("a.b.c")); a.Failure != "blocked" {
 		t.Errorf("%+v", a)
 	}
-	if a := p.post(t.Context(), endpoint{url: inside.URL}, []byte("a.b.c")); a.Failure != "blocked" {
+	if a := p.post(t.Context(), hub.Endpoint{URL: inside.URL}, []byte("a.b.c")); a.Failure != "blocked" {
 		t.Errorf("plain http: %+v", a)
 	}
 	if reached.Load() > 0 {
 		t.Error("this machine was connected to")
 	}
 	// The same names without the check do lead there: the test would notice.
-	p = NewPusher(nil, true, quiet())
-	p.client = client(newTransport(true, newNames(t, netip.MustParseAddr("127.0.0.1"))))
+	p = NewPusher(nil, Outward{Insecure: true}, quiet())
+	p.client = client(newTransport(Outward{Insecure: true}, newNames(t, netip.MustParseAddr("127.0.0.1"))))
 	url = (&netipURL{"http", "hook.example.", port}).String()
-	if a := p.post(t.Context(), endpoint{url: url}, []byte("a.b.c")); a.Status != 200 || reached.Load() != 1 {
+	if a := p.post(t.Context(), hub.Endpoint{URL: url}, []byte("a.b.c")); a.Status != 200 || reached.Load() != 1 {
 		t.Errorf("without the check: %+v", a)
 	}
 }
@@ -127,7 +130,7 @@ func newNames(t *testing.T, answers ...netip.Addr) *net.Resolver {
 
 // TestFailures: what goes wrong below HTTP is told in one word, and within its time.
 func TestFailures(t *testing.T) {
-	p := NewPusher(nil, true, quiet())
+	p := NewPusher(nil, Outward{Insecure: true}, quiet())
 	secure := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	secure.StartTLS()
@@ -154,15 +157,15 @@ func TestFailures(t *testing.T) {
 			limit = 300 * time.Millisecond
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
-		if a := p.post(ctx, endpoint{url: url}, []byte("a.b.c")); a.Failure != want || a.Status != 0 {
+		if a := p.post(ctx, hub.Endpoint{URL: url}, []byte("a.b.c")); a.Failure != want || a.Status != 0 {
 			t.Errorf("%s: %+v, want %s", url, a, want)
 		}
 		cancel()
 	}
-	p.client = client(newTransport(true, &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	p.client = client(newTransport(Outward{Insecure: true}, &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no name server")
 	}}))
-	if a := p.post(t.Context(), endpoint{url: "https://hook.example./"}, []byte("a.b.c")); a.Failure != "dns" {
+	if a := p.post(t.Context(), hub.Endpoint{URL: "https://hook.example./"}, []byte("a.b.c")); a.Failure != "dns" {
 		t.Errorf("%+v", a)
 	}
 }

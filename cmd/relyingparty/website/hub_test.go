@@ -59,7 +59,7 @@ func start(t *testing.T) *running {
 	ctx, stop := context.WithCancel(context.Background())
 	server := web.NewServer(handler, log)
 	server.BaseContext = func(net.Listener) context.Context { return ctx }
-	pusher := delivery.NewPusher(h, true, log)
+	pusher := delivery.NewPusher(h, delivery.Outward{Insecure: true}, log)
 	var all sync.WaitGroup
 	all.Go(func() { _ = h.Run(ctx) })
 	all.Go(func() { _ = pusher.Run(ctx) })

@@ -57,6 +57,9 @@ var findings = []finding{
 		WHERE s.at > h.position OR s.signal > h.position OR s.base > s.at`},
 	{"stream {id}: its party is missing or removed ({n})", `SELECT s.id, coalesce(p.removed, 0) FROM stream s
 		LEFT JOIN party p ON p.id = s.party WHERE p.id IS NULL OR p.removed <> 0`},
+	{"stream {id}: paused by the transmitter without a probe ({n})", `SELECT s.id, s.version FROM stream s
+		WHERE s.status = 'paused' AND s.set_by = 'transmitter'
+			AND NOT EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.remake)`},
 	{"delivery {id}: its stream is missing or another party's (place {n})", `SELECT d.id, d.position FROM delivery d
 		LEFT JOIN stream s ON s.id = d.stream WHERE s.id IS NULL OR s.party <> d.party OR d.ord >= s.next_order`},
 	{"entry {id}: {n} deliveries of one kind wait, or were sent, on one stream", `SELECT entry, count(*) FROM delivery

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"tidings/events"
 	"tidings/hub"
 	"tidings/subscriptions"
 )
@@ -18,10 +19,10 @@ func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit in
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error {
 		found, err := lockStream(ctx, tx, stream, "")
-		if err != nil || found == nil || found.Status != subscriptions.Enabled {
+		if err != nil || found == nil {
 			return err
 		}
-		turns, err := readTurns(ctx, tx, stream, now, limit)
+		turns, err := readTurns(ctx, tx, found.Stream, now, limit)
 		if err != nil || len(turns) == 0 {
 			return err
 		}
@@ -33,15 +34,19 @@ func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit in
 
 // readTurns finds the deliveries whose turn it is. Of the window it reads only what hub.Turns looks at and sendings goes
 // by, since the whole of it is looked through for each portion.
-func readTurns(ctx context.Context, tx pgx.Tx, stream hub.ID, now int64, limit int) ([]hub.Delivery, error) {
+func readTurns(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, limit int) ([]hub.Delivery, error) {
 	var unsettled []hub.Delivery
-	rows, err := tx.Query(ctx, `SELECT id, entry, ord, position, txn, signal, busy, due, void FROM delivery WHERE stream = $1`, stream[:])
+	rows, err := tx.Query(ctx, `SELECT id, entry, ord, position, txn, signal, busy, due, void, attempts, type FROM delivery
+		WHERE stream = $1`, stream.ID[:])
 	if err != nil {
 		return nil, err
 	}
 	err = each(rows, func(r *row) {
-		unsettled = append(unsettled, hub.Delivery{ID: r.id(), Entry: r.id(), Order: r.int(), Position: r.int(), Txn: r.text(),
-			Signal: r.int(), Busy: r.int(), Due: r.int(), Void: r.bool()})
+		d := hub.Delivery{ID: r.id(), Entry: r.id(), Order: r.int(), Position: r.int(), Txn: r.text(), Signal: r.int(),
+			Busy: r.int(), Due: r.int(), Void: r.bool(), Attempts: int(r.int()), Type: events.Type(r.text())}
+		if hub.MayLeave(stream.Status, d) {
+			unsettled = append(unsettled, d)
+		}
 	})
 	return hub.Turns(unsettled, now, limit), err
 }
@@ -224,7 +229,7 @@ func (h *holding) readSettled(ctx context.Context, tx pgx.Tx, ids []hub.ID) erro
 // begin judges one attempt and reports whether it may go out.
 func (h *holding) begin(b *pgx.Batch, a *hub.Attempt, now int64) bool {
 	found := h.window.find(a.Delivery)
-	if found == nil || found.Busy > now || h.streams[found.Stream] != subscriptions.Enabled {
+	if found == nil || found.Busy > now || !hub.MayLeave(h.streams[found.Stream], *found) {
 		return false
 	}
 	d := *found
@@ -301,7 +306,8 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 			b.Queue(`UPDATE set_token SET settled = true, compact = NULL WHERE jti = ANY($1::text[])`, e.settled)
 		}
 		if held.Failures != before.Failures || held.Problem != before.Problem {
-			b.Queue(`UPDATE stream SET failures = $2, problem = $3 WHERE id = $1`, stream[:], held.Failures, plain(held.Problem))
+			b.Queue(`UPDATE stream SET failures = $2, failing = $3, problem = $4 WHERE id = $1`,
+				stream[:], held.Failures, held.Failing, plain(held.Problem))
 		}
 		b.Queue(`SELECT pg_notify('tidings', '')`)
 		return tx.SendBatch(ctx, b).Close()
@@ -363,6 +369,7 @@ func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 	if i < 0 || d.Tokens[i].Settled {
 		return
 	}
+	due := s.Heard(o, now)
 	beside := e.window.of(d.Stream, d.Entry)
 	switch o.Next {
 	case subscriptions.Done:
@@ -374,17 +381,13 @@ func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 		}
 		e.window.apply(kept)
 		e.settled = append(e.settled, o.JTI)
-		s.Failures, s.Problem = 0, ""
 	case subscriptions.Dead:
 		if !d.Void {
 			queueDeadLetter(b, &d, o.Reason, now)
 		}
 		e.window.apply(hub.Kept{Drop: []hub.ID{d.ID}})
 	default:
-		e.window.apply(hub.Released(d, beside, o.Due))
-		if o.Reason != "" {
-			s.Failures, s.Problem = s.Failures+1, o.Reason
-		}
+		e.window.apply(hub.Released(d, beside, due))
 	}
 }
 
@@ -394,8 +397,9 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 		var taken [][]byte
 		b := &pgx.Batch{}
 		b.Queue(`SELECT s.id, s.lease_owner <> $1 AND s.lease_owner <> '' FROM stream s JOIN party p ON p.id = s.party
-			WHERE s.method = $2 AND s.status = 'enabled' AND (s.lease_owner = $1 OR s.lease_until <= $3) AND (
-				s.generation <> p.generation
+			WHERE s.method = $2 AND (s.lease_owner = $1 OR s.lease_until <= $3) AND (s.status <> 'enabled'
+				AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.type = $5 AND (d.due <= $3 OR d.busy > $3))
+			OR s.status = 'enabled' AND (s.generation <> p.generation
 				OR EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy <= $3 AND (d.due <= $3 OR d.void))
 				OR s.lease_owner = $1 AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3)
 				OR (SELECT count(*) FROM delivery d WHERE d.stream = s.id AND d.entry IS NOT NULL) < $4 AND (
@@ -403,8 +407,8 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 					OR NOT p.agreement AND EXISTS (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at)
 					OR p.agreement AND EXISTS (SELECT FROM entry e WHERE e.position > s.at))
 				OR s.lease_owner <> $1 AND s.lease_owner <> ''
-					AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3 AND d.owner = s.lease_owner))
-			ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED`, plain(node), method, now, hub.Window).
+					AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3 AND d.owner = s.lease_owner)))
+			ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED`, plain(node), method, now, hub.Window, string(events.StreamUpdated)).
 			Query(into(func(r *row) {
 				id := r.id()
 				streams = append(streams, id)
@@ -413,7 +417,8 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 				}
 			}))
 		b.Queue(`SELECT min(d.due) FROM stream s JOIN delivery d ON d.stream = s.id
-			WHERE s.method = $1 AND s.status = 'enabled' AND d.due > $2`, method, now).
+			WHERE s.method = $1 AND (s.status = 'enabled' OR d.entry IS NULL AND d.type = $3) AND d.due > $2`,
+			method, now, string(events.StreamUpdated)).
 			Query(into(func(r *row) { next = r.int() }))
 		if err := tx.SendBatch(ctx, b).Close(); err != nil || len(streams) == 0 {
 			return err

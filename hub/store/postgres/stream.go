@@ -11,7 +11,7 @@ import (
 )
 
 const streamColumns = `s.id, s.party, s.settings, s.status, s.reason, s.base, s.at, s.signal, s.tag, s.generation, s.version,
-	s.created_at, s.verified, s.failures, s.problem`
+	s.created_at, s.verified, s.failures, s.problem, s.set_by, s.failing`
 
 func readStream(r *row) (s hub.Stream) {
 	s.ID, s.Party = r.id(), r.id()
@@ -19,6 +19,7 @@ func readStream(r *row) (s hub.Stream) {
 	s.Status, s.Reason = subscriptions.Status(r.text()), r.text()
 	s.Base, s.At, s.Signal, s.Tag, s.Generation, s.Version = r.int(), r.int(), r.int(), r.tag(), r.int(), r.int()
 	s.CreatedAt, s.Verified, s.Failures, s.Problem = r.int(), r.int(), int(r.int()), r.text()
+	s.By, s.Failing = subscriptions.By(r.text()), r.int()
 	return s
 }
 
@@ -50,11 +51,11 @@ func (s *Store) CreateStream(ctx context.Context, stream hub.Stream, limit int) 
 		toHead(&stream, head, p)
 		stream.Version = 1
 		_, err = tx.Exec(ctx, `INSERT INTO stream (id, party, settings, method, status, reason, base, at, signal, tag,
-				generation, version, created_at, verified, failures, problem, next_order, lease_owner, lease_until)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8, $9, 1, $10, $11, $12, $13, 1, '', 0)`,
+				generation, version, created_at, verified, failures, problem, set_by, failing, next_order, lease_owner, lease_until)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8, $9, 1, $10, $11, $12, $13, $14, $15, 1, '', 0)`,
 			stream.ID[:], stream.Party[:], string(settings), stream.Settings.Delivery.Method, string(stream.Status),
 			plain(stream.Reason), stream.At, stream.Tag[:], stream.Generation, stream.CreatedAt, stream.Verified,
-			stream.Failures, plain(stream.Problem))
+			stream.Failures, plain(stream.Problem), string(stream.By), stream.Failing)
 		return err
 	})
 	if err != nil {
@@ -124,38 +125,39 @@ const (
 	besides = `FOR NO KEY UPDATE`
 )
 
-// SetStream writes settings, status, reason and Verified if Version still stands, and keeps own with it.
-func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Delivery) (*hub.Stream, error) {
+// SetStream writes settings, status, reason, by and Verified if Version still stands, and keeps own with it.
+func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Delivery) (written *hub.Stream, dropped int, err error) {
 	settings, err := json.Marshal(stream.Settings)
 	if err != nil {
-		return nil, fail("set stream", err)
+		return nil, 0, fail("set stream", err)
 	}
-	var set *held
-	err = s.write(ctx, func(tx pgx.Tx) (err error) {
-		if set, err = lockStream(ctx, tx, stream.ID, alone); err != nil {
-			return err
-		}
+	stream.Reason = plain(stream.Reason)
+	err = s.write(ctx, func(tx pgx.Tx) error {
+		set, err := lockStream(ctx, tx, stream.ID, alone)
 		switch {
+		case err != nil:
+			return err
 		case set == nil || !stream.Party.IsZero() && set.Party != stream.Party:
 			return hub.ErrNotFound
 		case set.Version != stream.Version:
 			return hub.ErrConflict
 		}
-		left := set.Status == subscriptions.Disabled && stream.Status != subscriptions.Disabled
-		set.Settings, set.Status, set.Reason, set.Verified = stream.Settings, stream.Status, plain(stream.Reason), stream.Verified
-		set.Version++
-		b := &pgx.Batch{}
-		if left {
-			if err := moveToHead(ctx, tx, &set.Stream); err != nil {
+		waiting, err := readWindow(ctx, tx, `WHERE stream = $1 AND entry IS NULL ORDER BY id FOR UPDATE`, set.ID[:])
+		if err != nil {
+			return err
+		}
+		r, err := hub.Rewrite(set.Stream, stream, waiting.list, own)
+		if err != nil {
+			return err
+		}
+		set.Stream, written, dropped = r.Stream, &r.Stream, 0
+		if r.ToHead {
+			if err := moveToHead(ctx, tx, written); err != nil {
 				return err
 			}
 		}
-		if set.Status == subscriptions.Disabled {
-			queueForget(b, set.ID)
-		}
-		if err := roomForOwn(ctx, tx, set.ID, len(own)); err != nil {
-			return err
-		}
+		b := &pgx.Batch{}
+		queueRewritten(b, r, &dropped)
 		for i := range own {
 			own[i].Stream, own[i].Party, own[i].Order = set.ID, set.Party, set.order
 			if own[i].ID.IsZero() {
@@ -165,30 +167,35 @@ func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Deli
 		}
 		queueDeliveries(b, own)
 		b.Queue(`UPDATE stream SET settings = $2, method = $3, status = $4, reason = $5, verified = $6, version = $7,
-				base = $8, at = $9, signal = $10, tag = $11, generation = $12, next_order = $13 WHERE id = $1`,
-			set.ID[:], string(settings), set.Settings.Delivery.Method, string(set.Status), set.Reason, set.Verified, set.Version,
-			set.Base, set.At, set.Signal, set.Tag[:], set.Generation, set.order)
+				base = $8, at = $9, signal = $10, tag = $11, generation = $12, next_order = $13, set_by = $14,
+				failures = $15, failing = $16, problem = $17 WHERE id = $1`,
+			set.ID[:], string(settings), written.Settings.Delivery.Method, string(written.Status), written.Reason, written.Verified,
+			written.Version, written.Base, written.At, written.Signal, written.Tag[:], written.Generation, set.order,
+			string(written.By), written.Failures, written.Failing, plain(written.Problem))
 		b.Queue(`SELECT pg_notify('tidings', '')`)
 		return tx.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
-		return nil, fail("set stream", err)
+		return nil, 0, fail("set stream", err)
 	}
 	s.hints.wake()
-	return &set.Stream, nil
+	return written, dropped, nil
 }
 
-// roomForOwn refuses more of the stream's own deliveries than may wait.
-func roomForOwn(ctx context.Context, tx pgx.Tx, stream hub.ID, n int) error {
-	if n == 0 {
-		return nil
+// queueRewritten does to what waits on a stream what follows from its write.
+func queueRewritten(b *pgx.Batch, r hub.Rewritten, dropped *int) {
+	if r.Forget {
+		b.Queue(`SELECT count(*) FROM delivery WHERE stream = $1`, r.Stream.ID[:]).Query(into(func(r *row) { *dropped = int(r.int()) }))
+		queueForget(b, r.Stream.ID)
+		return
 	}
-	var waiting int
-	err := tx.QueryRow(ctx, `SELECT count(*) FROM delivery WHERE stream = $1 AND entry IS NULL`, stream[:]).Scan(&waiting)
-	if err == nil && waiting+n > hub.MaxOwn {
-		err = hub.ErrLimit
+	if len(r.Drop) > 0 {
+		b.Queue(`DELETE FROM set_token WHERE delivery = ANY($1::bytea[])`, blobs(r.Drop))
+		b.Queue(`DELETE FROM delivery WHERE id = ANY($1::bytea[])`, blobs(r.Drop))
 	}
-	return err
+	if r.Hurry {
+		b.Queue(`UPDATE delivery SET due = 0 WHERE stream = $1`, r.Stream.ID[:])
+	}
 }
 
 func moveToHead(ctx context.Context, tx pgx.Tx, stream *hub.Stream) error {

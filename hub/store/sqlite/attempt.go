@@ -85,7 +85,7 @@ func (t *attempts) stand(now int64) error {
 // begin judges one attempt and, if it stands, puts it on record.
 func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 	d, there := t.deliveries[a.Delivery]
-	if !there || d.Busy > now || t.streams[d.Stream].Status != subscriptions.Enabled {
+	if !there || d.Busy > now || !hub.MayLeave(t.streams[d.Stream].Status, d) {
 		return false, nil
 	}
 	if !d.Entry.IsZero() && t.busy[pair{d.Stream, d.Entry}] {
@@ -137,6 +137,7 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 	if i := slices.IndexFunc(d.Tokens, func(t hub.SignedToken) bool { return t.JTI == o.JTI }); i < 0 || d.Tokens[i].Settled {
 		return nil // its other tokens are not affected by a second word on this one
 	}
+	due := st.Heard(o, now)
 	switch o.Next {
 	case subscriptions.Dead:
 		if !d.Void {
@@ -144,7 +145,6 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 			return t.c.bury(d, o.Reason, now)
 		}
 	case subscriptions.Done:
-		st.Failures, st.Problem = 0, ""
 		var unsettled []hub.Delivery
 		if d.Cut > 0 { // what was taken of it may end the attempt
 			var err error
@@ -153,12 +153,8 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 			}
 		}
 		return t.keep(hub.Settled(d, unsettled, o.JTI))
-	case subscriptions.Retry, subscriptions.Hold:
-		if o.Reason != "" {
-			st.Failures, st.Problem = st.Failures+1, o.Reason
-		}
 	}
-	return t.release(d, o.Due)
+	return t.release(d, due)
 }
 
 // release ends an attempt without a word that settles it.

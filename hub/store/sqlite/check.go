@@ -103,6 +103,8 @@ var rules = []rule{
 	{"stream whose place is after the head", "SELECT s.id FROM stream s JOIN head h WHERE max(s.at, s.base, s.signal) > h.position OR s.base > s.at"},
 	{"stream whose order was given twice", "SELECT s.id FROM stream s WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND d.ord >= s.next_order)"},
 	{"unsettled delivery of a disabled stream", "SELECT d.id FROM delivery d JOIN stream s ON s.id = d.stream WHERE s.status = 'disabled' AND d.entry IS NOT NULL"},
+	{"stream paused by the transmitter without a probe", "SELECT s.id FROM stream s WHERE s.status = 'paused' AND s.set_by = 'transmitter' AND NOT EXISTS " +
+		"(SELECT 1 FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.remake <> 0)"},
 	{"delivery without its stream", "SELECT d.id FROM delivery d LEFT JOIN stream s ON s.id = d.stream WHERE s.id IS NULL OR s.party <> d.party"},
 	{"two waiting deliveries of an entry", "SELECT entry FROM delivery WHERE entry IS NOT NULL AND signal = 0 AND sent = 0 AND void = 0 AND kind <> 'removed' " +
 		"GROUP BY stream, entry HAVING count(*) > 1"},

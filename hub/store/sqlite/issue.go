@@ -187,14 +187,14 @@ func (w *window) add(s hub.Stream, ds []hub.Delivery) error {
 	return nil
 }
 
-// Sendable implements hub.Outbox: nothing unless the stream is enabled.
+// Sendable implements hub.Outbox.
 func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit int) (sendings []hub.Sending, err error) {
 	err = s.read(ctx, "read what to send", func(c *conn) error {
 		st, err := c.stream(hub.ID{}, stream)
-		if err != nil || st.Status != subscriptions.Enabled {
+		if err != nil {
 			return err
 		}
-		turns, err := c.turns(stream, now, limit)
+		turns, err := c.turns(st, now, limit)
 		if err != nil || len(turns) == 0 {
 			return err
 		}
@@ -206,14 +206,16 @@ func (s *Store) Sendable(ctx context.Context, stream hub.ID, now int64, limit in
 
 // turns reads the deliveries whose turn it is. Of the others it reads only what hub.Turns looks at: the window is looked
 // through for each portion.
-func (c *conn) turns(stream hub.ID, now int64, limit int) ([]hub.Delivery, error) {
+func (c *conn) turns(st hub.Stream, now int64, limit int) ([]hub.Delivery, error) {
 	var unsettled []hub.Delivery
 	if err := c.each(func(r row) error {
 		var d hub.Delivery
-		err := r.Scan(id(&d.ID), id(&d.Entry), &d.Order, &d.Signal, &d.Busy, &d.Due, &d.Void)
-		unsettled = append(unsettled, d)
+		err := r.Scan(id(&d.ID), id(&d.Entry), &d.Order, &d.Signal, &d.Busy, &d.Due, &d.Void, &d.Attempts, &d.Type)
+		if hub.MayLeave(st.Status, d) {
+			unsettled = append(unsettled, d)
+		}
 		return err
-	}, "SELECT id, entry, ord, signal, busy, due, void FROM delivery WHERE stream = ? ORDER BY ord", stream[:]); err != nil {
+	}, "SELECT id, entry, ord, signal, busy, due, void, attempts, type FROM delivery WHERE stream = ? ORDER BY ord", st.ID[:]); err != nil {
 		return nil, err
 	}
 	turns := hub.Turns(unsettled, now, limit)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"tidings/events"
 	"tidings/hub"
 	"tidings/subscriptions"
 )
@@ -47,7 +48,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 		if err != nil {
 			return err
 		}
-		failures, problem := st.Failures, st.Problem
+		was := st
 		owners, err := c.owners(stream, outcomes)
 		if err != nil {
 			return err
@@ -64,10 +65,10 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 		if err := t.drop(); err != nil {
 			return err
 		}
-		if st.Failures == failures && st.Problem == problem {
+		if st.Failures == was.Failures && st.Problem == was.Problem {
 			return nil
 		}
-		return c.exec("UPDATE stream SET failures = ?, problem = ? WHERE id = ?", st.Failures, st.Problem, stream[:])
+		return c.exec("UPDATE stream SET failures = ?, failing = ?, problem = ? WHERE id = ?", st.Failures, st.Failing, st.Problem, stream[:])
 	})
 	if err == nil {
 		s.watchers.wake()
@@ -101,14 +102,18 @@ const hasWork = "(p.agreement <> 0 AND (SELECT position FROM head) > s.at" +
 	" OR s.generation <> p.generation" +
 	" OR EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND (d.due <= ? OR d.busy > ?)))"
 
+// announces says of a stream s that is not enabled whether something is due, or under way, that may leave it all the same
+// (hub.MayLeave). Parameters: its type, now, twice.
+const announces = "EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.type = ? AND (d.due <= ? OR d.busy > ?))"
+
 // Lease implements hub.Outbox.
 func (s *Store) Lease(ctx context.Context, node string, now, until int64, method string) (streams []hub.ID, next int64, err error) {
 	var taken map[hub.ID]string
 	look := func(c *conn) error {
 		taken = map[hub.ID]string{}
 		if err := c.value("SELECT coalesce(min(d.due), 0) FROM stream s CROSS JOIN delivery d ON d.stream = s.id "+
-			"WHERE s.method = ? AND s.status = ? AND d.due > ? AND d.busy <= ?",
-			[]any{method, string(subscriptions.Enabled), now, now}, &next); err != nil {
+			"WHERE s.method = ? AND (s.status = ? OR d.entry IS NULL AND d.type = ?) AND d.due > ? AND d.busy <= ?",
+			[]any{method, string(subscriptions.Enabled), string(events.StreamUpdated), now, now}, &next); err != nil {
 			return err
 		}
 		return c.each(func(r row) error {
@@ -117,9 +122,10 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 			err := r.Scan(id(&stream), &owner)
 			taken[stream] = owner
 			return err
-		}, "SELECT s.id, s.lease_owner FROM stream s JOIN party p ON p.id = s.party WHERE s.method = ? AND s.status = ? "+
-			"AND (s.lease_owner IN ('', ?) OR s.lease_until <= ?) AND "+hasWork+" ORDER BY s.id",
-			method, string(subscriptions.Enabled), node, now, now, now)
+		}, "SELECT s.id, s.lease_owner FROM stream s JOIN party p ON p.id = s.party WHERE s.method = ? "+
+			"AND (s.lease_owner IN ('', ?) OR s.lease_until <= ?) AND (s.status = ? AND "+hasWork+" OR s.status <> ? AND "+announces+") ORDER BY s.id",
+			method, node, now, string(subscriptions.Enabled), now, now,
+			string(subscriptions.Enabled), string(events.StreamUpdated), now, now)
 	}
 	// Most looks find nothing, and looking needs no lock. What is found is looked at again under it.
 	if err := s.read(ctx, "look for work", look); err != nil || len(taken) == 0 {

@@ -4,15 +4,14 @@ import (
 	"context"
 
 	"tidings/hub"
-	"tidings/subscriptions"
 )
 
 const streamColumns = "s.id, s.party, s.settings, s.status, s.reason, s.base, s.at, s.tag, s.signal, s.generation, s.version, s.created_at, " +
-	"s.verified, s.failures, s.problem"
+	"s.verified, s.failures, s.problem, s.set_by, s.failing"
 
 func streamTargets(s *hub.Stream) []any {
 	return []any{id(&s.ID), id(&s.Party), jsonColumn{&s.Settings}, &s.Status, &s.Reason, &s.Base, &s.At, tag(&s.Tag), &s.Signal,
-		&s.Generation, &s.Version, &s.CreatedAt, &s.Verified, &s.Failures, &s.Problem}
+		&s.Generation, &s.Version, &s.CreatedAt, &s.Verified, &s.Failures, &s.Problem, &s.By, &s.Failing}
 }
 
 func (c *conn) streams(query string, args ...any) (found []hub.Stream, err error) {
@@ -60,9 +59,9 @@ func (s *Store) CreateStream(ctx context.Context, st hub.Stream, limit int) (*hu
 			return err
 		}
 		return c.exec("INSERT INTO stream (id, party, method, settings, status, reason, base, at, tag, signal, generation, version, created_at, "+
-			"verified, failures, problem, next_order, lease_owner, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', 0)",
+			"verified, failures, problem, set_by, failing, next_order, lease_owner, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', 0)",
 			st.ID[:], st.Party[:], st.Settings.Delivery.Method, settings, string(st.Status), st.Reason, st.Base, st.At, st.Tag[:], st.Signal,
-			st.Generation, st.Version, st.CreatedAt, st.Verified, st.Failures, st.Problem)
+			st.Generation, st.Version, st.CreatedAt, st.Verified, st.Failures, st.Problem, string(st.By), st.Failing)
 	})
 	if err != nil {
 		return nil, err
@@ -105,46 +104,60 @@ func (s *Store) Streams(ctx context.Context, party hub.ID) (found []hub.Stream, 
 }
 
 // SetStream implements hub.Outbox. hub.ErrConflict when Version moved on.
-func (s *Store) SetStream(ctx context.Context, st hub.Stream, own []hub.Delivery) (*hub.Stream, error) {
-	var now hub.Stream
-	err := s.write(ctx, "set a stream", func(c *conn) (err error) {
-		if now, err = c.stream(st.Party, st.ID); err != nil {
-			return err
-		}
-		if now.Version != st.Version {
-			return hub.ErrConflict
-		}
-		was := now.Status
-		now.Settings, now.Status, now.Reason, now.Verified, now.Version = st.Settings, st.Status, st.Reason, st.Verified, st.Version+1
-		switch {
-		case now.Status == subscriptions.Disabled:
-			err = c.dropAll(now.ID)
-		case was == subscriptions.Disabled:
-			var p hub.Party
-			if p, err = c.livingParty(now.Party); err == nil {
-				err = s.toHead(c, &now, p)
-			}
-		}
+func (s *Store) SetStream(ctx context.Context, st hub.Stream, own []hub.Delivery) (written *hub.Stream, dropped int, err error) {
+	err = s.write(ctx, "set a stream", func(c *conn) error {
+		was, err := c.stream(st.Party, st.ID)
 		if err != nil {
 			return err
 		}
-		if err := c.setStream(now); err != nil {
+		if was.Version != st.Version {
+			return hub.ErrConflict
+		}
+		waiting, err := c.unsettled(was.ID, hub.ID{})
+		if err != nil {
 			return err
 		}
-		var waiting int
-		if err := c.value("SELECT COUNT(*) FROM delivery WHERE stream = ? AND entry IS NULL", []any{now.ID[:]}, &waiting); err != nil {
+		r, err := hub.Rewrite(was, st, waiting, own)
+		if err != nil {
 			return err
 		}
-		if len(own) > 0 && waiting+len(own) > hub.MaxOwn {
-			return hub.ErrLimit
+		written, dropped = &r.Stream, 0
+		if r.ToHead {
+			p, err := c.livingParty(was.Party)
+			if err != nil {
+				return err
+			}
+			if err := s.toHead(c, written, p); err != nil {
+				return err
+			}
 		}
-		return c.addOwn(now, own)
+		if err := c.setStream(*written); err != nil {
+			return err
+		}
+		if dropped, err = c.rewritten(r); err != nil {
+			return err
+		}
+		return c.addOwn(*written, own)
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	s.watchers.wake()
-	return &now, nil
+	return written, dropped, nil
+}
+
+// rewritten does to what waits on a stream what follows from its write.
+func (c *conn) rewritten(r hub.Rewritten) (dropped int, err error) {
+	if r.Forget {
+		if err := c.value("SELECT count(*) FROM delivery WHERE stream = ?", []any{r.Stream.ID[:]}, &dropped); err != nil {
+			return 0, err
+		}
+		return dropped, c.dropAll(r.Stream.ID)
+	}
+	if err := c.keep(hub.Kept{Drop: r.Drop}); err != nil || !r.Hurry {
+		return 0, err
+	}
+	return 0, c.exec("UPDATE delivery SET due = 0 WHERE stream = ?", r.Stream.ID[:])
 }
 
 // setStream writes all of a stream but what never changes.
@@ -154,9 +167,9 @@ func (c *conn) setStream(s hub.Stream) error {
 		return err
 	}
 	return c.exec("UPDATE stream SET method = ?, settings = ?, status = ?, reason = ?, base = ?, at = ?, tag = ?, signal = ?, generation = ?, "+
-		"version = ?, verified = ?, failures = ?, problem = ? WHERE id = ?",
+		"version = ?, verified = ?, failures = ?, problem = ?, set_by = ?, failing = ? WHERE id = ?",
 		s.Settings.Delivery.Method, settings, string(s.Status), s.Reason, s.Base, s.At, s.Tag[:], s.Signal, s.Generation,
-		s.Version, s.Verified, s.Failures, s.Problem, s.ID[:])
+		s.Version, s.Verified, s.Failures, s.Problem, string(s.By), s.Failing, s.ID[:])
 }
 
 // addOwn keeps deliveries that belong to the stream itself.

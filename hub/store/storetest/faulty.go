@@ -104,8 +104,12 @@ func (f *faulty) CreateStream(ctx context.Context, s hub.Stream, limit int) (*hu
 	return through(f, "CreateStream", func() (*hub.Stream, error) { return f.Store.CreateStream(ctx, s, limit) })
 }
 
-func (f *faulty) SetStream(ctx context.Context, s hub.Stream, own []hub.Delivery) (*hub.Stream, error) {
-	return through(f, "SetStream", func() (*hub.Stream, error) { return f.Store.SetStream(ctx, s, own) })
+func (f *faulty) SetStream(ctx context.Context, s hub.Stream, own []hub.Delivery) (written *hub.Stream, dropped int, err error) {
+	written, err = through(f, "SetStream", func() (answer *hub.Stream, err error) {
+		answer, dropped, err = f.Store.SetStream(ctx, s, own)
+		return answer, err
+	})
+	return written, dropped, err
 }
 
 func (f *faulty) DeleteStream(ctx context.Context, party, id hub.ID) error {

@@ -215,7 +215,7 @@ var raceTests = map[string]func(f *fixture){
 			for i := range 6 {
 				own := own(s, "urn:test:updated")
 				calls = append(calls, func() {
-					switch _, err := []hub.Store{f.store, other}[i%2].SetStream(f.ctx, *now, []hub.Delivery{own}); {
+					switch _, _, err := []hub.Store{f.store, other}[i%2].SetStream(f.ctx, *now, []hub.Delivery{own}); {
 					case err == nil:
 						set.Add(1)
 					case !errors.Is(err, hub.ErrConflict):

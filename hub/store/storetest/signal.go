@@ -291,12 +291,12 @@ var leaseTests = map[string]func(f *fixture){
 		work("generation", s)
 		f.issue(s)
 		f.settle(s, subscriptions.Done, 0, f.send(s))
-		_, err := f.store.SetStream(f.ctx, *f.streamNow(s), []hub.Delivery{own(s, "urn:test:verification")})
+		_, _, err := f.store.SetStream(f.ctx, *f.streamNow(s), []hub.Delivery{own(s, "urn:test:verification")})
 		f.must(err)
 		work("own", s)
 		paused := *f.streamNow(s)
 		paused.Status = subscriptions.Paused
-		_, err = f.store.SetStream(f.ctx, paused, nil)
+		_, _, err = f.store.SetStream(f.ctx, paused, nil)
 		f.must(err)
 		work("paused")
 	},

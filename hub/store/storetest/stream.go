@@ -78,19 +78,19 @@ var streamTests = map[string]func(f *fixture){
 		s := f.stream(f.party())
 		changed := *s
 		changed.Settings.Description, changed.Reason, changed.Verified = "other", "why", 77
-		now, err := f.store.SetStream(f.ctx, changed, nil)
+		now, _, err := f.store.SetStream(f.ctx, changed, nil)
 		f.must(err)
 		if now.Version != s.Version+1 || now.Settings.Description != "other" || now.Reason != "why" || now.Verified != 77 || now.At != s.At {
 			f.Errorf("%+v", now)
 		}
 		f.equal("stream", f.streamNow(s), now)
-		_, err = f.store.SetStream(f.ctx, changed, []hub.Delivery{own(s, "urn:test:verification")})
+		_, _, err = f.store.SetStream(f.ctx, changed, []hub.Delivery{own(s, "urn:test:verification")})
 		f.wants(err, hub.ErrConflict)
 		if len(f.sendable(s)) != 0 {
 			f.Error("a refused write left a delivery")
 		}
 		changed.ID = hub.NewID()
-		_, err = f.store.SetStream(f.ctx, changed, nil)
+		_, _, err = f.store.SetStream(f.ctx, changed, nil)
 		f.wants(err, hub.ErrNotFound)
 	},
 
@@ -101,7 +101,7 @@ var streamTests = map[string]func(f *fixture){
 		f.update(e, "title")
 		f.issue(s)
 		first, second := own(s, "urn:test:verification"), own(s, "urn:test:updated")
-		_, err := f.store.SetStream(f.ctx, *s, []hub.Delivery{first, second})
+		_, _, err := f.store.SetStream(f.ctx, *s, []hub.Delivery{first, second})
 		f.must(err)
 		all := f.sendable(s)
 		if len(all) != 3 || all[0].Delivery.ID != first.ID || all[1].Delivery.ID != second.ID || all[2].Delivery.Entry != e.ID {
@@ -125,7 +125,7 @@ var streamTests = map[string]func(f *fixture){
 		f.issue(s)
 		disabled := *f.streamNow(s)
 		disabled.Status = subscriptions.Disabled
-		now, err := f.store.SetStream(f.ctx, disabled, nil)
+		now, _, err := f.store.SetStream(f.ctx, disabled, nil)
 		f.must(err)
 		f.update(e, "title")
 		f.commit(f.changeParty(p, hub.PartyChanged))
@@ -136,7 +136,7 @@ var streamTests = map[string]func(f *fixture){
 			f.Error("sendable although disabled")
 		}
 		now.Status = subscriptions.Enabled
-		now, err = f.store.SetStream(f.ctx, *now, nil)
+		now, _, err = f.store.SetStream(f.ctx, *now, nil)
 		f.must(err)
 		head := f.head()
 		if now.Base != head.Position || now.At != head.Position || now.Signal != head.Position || now.Tag != head.Tag || now.Generation != p.Generation+1 {
@@ -160,7 +160,7 @@ var streamTests = map[string]func(f *fixture){
 		before := f.one(s)
 		paused := *f.streamNow(s)
 		paused.Status = subscriptions.Paused
-		now, err := f.store.SetStream(f.ctx, paused, []hub.Delivery{own(s, "urn:test:updated")})
+		now, _, err := f.store.SetStream(f.ctx, paused, []hub.Delivery{own(s, "urn:test:updated")})
 		f.must(err)
 		if len(f.sendable(s)) != 0 {
 			f.Error("sendable although paused")
@@ -174,7 +174,7 @@ var streamTests = map[string]func(f *fixture){
 			f.Errorf("the cursor moved from %d to %d", paused.At, f.streamNow(s).At)
 		}
 		now.Status = subscriptions.Enabled
-		_, err = f.store.SetStream(f.ctx, *now, nil)
+		_, _, err = f.store.SetStream(f.ctx, *now, nil)
 		f.must(err)
 		if n := len(f.sendable(s)); n != 2 {
 			f.Errorf("%d deliveries after the pause", n)
@@ -331,7 +331,7 @@ var issueTests = map[string]func(f *fixture){
 			f.Fatal("did not begin")
 		}
 		verification := own(s, "urn:test:verification")
-		_, err := f.store.SetStream(f.ctx, *f.streamNow(s), []hub.Delivery{verification})
+		_, _, err := f.store.SetStream(f.ctx, *f.streamNow(s), []hub.Delivery{verification})
 		f.must(err)
 		f.commit(f.changeParty(p, hub.PartyChanged))
 		if f.begin(f.attempt(all[1]))[0] {

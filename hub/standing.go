@@ -1,0 +1,127 @@
+package hub
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"tidings/events"
+	"tidings/subscriptions"
+)
+
+// The rules of a stream that stands still. Drivers call them under the stream's lock; the verbs are in suspend.go.
+
+// NoticeLife is how long the last word on a stream, that it was paused or disabled, can still be fetched by one who
+// polls (SE-08). One that is pushed is tried once (SE-09).
+const NoticeLife = 7 * 24 * time.Hour
+
+// MayLeave: on a stream that is not enabled nothing leaves but what announces its status (SE-03, ST-11): that it stops
+// here, or, of one that the transmitter paused, the probe that it goes on.
+func MayLeave(status subscriptions.Status, d Delivery) bool {
+	return status == subscriptions.Enabled || d.announces()
+}
+
+// announces: it tells a status that the transmitter or its operator set.
+func (d Delivery) announces() bool { return d.Entry.IsZero() && d.Type == events.StreamUpdated }
+
+// announced is the status that it tells.
+func (d Delivery) announced() (status subscriptions.Status) {
+	var payload struct {
+		Status subscriptions.Status `json:"status"`
+	}
+	if d.announces() && json.Unmarshal(d.Payload, &payload) == nil {
+		status = payload.Status
+	}
+	return status
+}
+
+// spent: the last word on a stream has been said, or can be said no more.
+func (d Delivery) spent(method string, now int64) bool {
+	if status := d.announced(); status == "" || status == subscriptions.Enabled {
+		return false
+	}
+	return method == events.MethodPush && d.Attempts > 0 || now-d.Time > NoticeLife.Microseconds()
+}
+
+// Rewritten is what a write makes of a stream, and of what waits on it.
+type Rewritten struct {
+	Stream Stream
+	// Forget all that is unsettled: nothing is held for a disabled stream (ST-14).
+	Forget bool
+	// ToHead: it was disabled, what happened meanwhile is not told.
+	ToHead bool
+	// Hurry: what waits is due at once. The receiver mended what was wrong with it, or said go on (UP-12).
+	Hurry bool
+	// Drop these of the stream's own.
+	Drop []ID
+}
+
+// Rewrite applies a writer's choices (w: settings, status, reason, by, verified) to the stream as it stands. waiting are
+// the stream's own deliveries, own those that come with the write. ErrTooSoon: too many verifications are owed already.
+func Rewrite(was, w Stream, waiting, own []Delivery) (Rewritten, error) {
+	r := Rewritten{Stream: was}
+	s := &r.Stream
+	s.Settings, s.Status, s.Reason, s.By, s.Verified = w.Settings, w.Status, w.Reason, w.By, w.Verified
+	s.Version++
+	r.Forget = s.Status == subscriptions.Disabled
+	r.ToHead = was.Status == subscriptions.Disabled && !r.Forget
+	r.Hurry = was.Settings.Delivery != s.Settings.Delivery || was.Status != subscriptions.Enabled && s.Status == subscriptions.Enabled
+	if r.Hurry {
+		s.Failures, s.Failing, s.Problem = 0, 0, ""
+	}
+	// A status that was set anew makes void what was announced before; with it goes the probe, so that what a receiver or
+	// an operator paused is not resumed by it.
+	restated := was.Status != s.Status || was.By != s.By || slices.ContainsFunc(own, Delivery.announces)
+	n := 0
+	for _, d := range own {
+		if !d.announces() {
+			n++
+		}
+	}
+	var unsent []Delivery
+	owed := n
+	for _, d := range waiting {
+		switch {
+		case r.Forget:
+		case d.announces():
+			if restated {
+				r.Drop = append(r.Drop, d.ID)
+			}
+		default:
+			owed++
+			if d.Type == events.Verification && !d.Sent && d.Busy == 0 {
+				unsent = append(unsent, d)
+			}
+		}
+	}
+	if n == 0 || owed <= MaxOwn {
+		return r, nil
+	}
+	// The newest request counts: who asks again has given the first one up (VE-08).
+	if owed-MaxOwn > len(unsent) {
+		return r, ErrTooSoon
+	}
+	slices.SortFunc(unsent, func(a, b Delivery) int { return cmp.Compare(a.Order, b.Order) })
+	for _, d := range unsent[:owed-MaxOwn] {
+		r.Drop = append(r.Drop, d.ID)
+	}
+	return r, nil
+}
+
+// Heard notes on the stream what an outcome tells of its receiver, and says when what it is about is due again.
+func (s *Stream) Heard(o Outcome, now int64) (due int64) {
+	switch {
+	case o.Next == subscriptions.Done:
+		s.Failures, s.Failing, s.Problem = 0, 0, o.Reason
+	case o.Reason != "":
+		s.Failures, s.Problem = s.Failures+1, o.Reason
+		if s.Failing == 0 {
+			s.Failing = now
+		}
+	}
+	if o.Version != 0 && o.Version != s.Version {
+		return min(o.Due, now)
+	}
+	return o.Due
+}
