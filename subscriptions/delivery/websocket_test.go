@@ -637,7 +637,7 @@ func TestWebsocketRefusals(t *testing.T) {
 	h := newSocketHouse(t)
 	other := h.party()
 	bearer := "Bearer " + h.token
-	_, operator, err := h.AddToken(h.ctx, hub.RoleOperator, "desk")
+	_, operator, err := h.AddToken(h.ctx, hub.TokenRequest{Role: hub.RoleOperator, Name: "desk"})
 	if err != nil {
 		t.Fatal(err)
 	}
