@@ -40,7 +40,7 @@ func (s Settings) Validate(allowInsecure bool, allowed ...netip.Prefix) (Setting
 		// what is offered; the list stays a list.
 		long := len(s.Requested) > maxRequested
 		s.Requested = slices.DeleteFunc(slices.Clone(s.Requested), func(t events.Type) bool {
-			return t == "" || len(t) > maxType || long && !slices.Contains(Offered(Tidings), t)
+			return t == "" || len(t) > maxType || long && !slices.Contains(Offer{Values: true}.Supported(), t)
 		})
 		if long {
 			slices.Sort(s.Requested)
