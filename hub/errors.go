@@ -30,6 +30,8 @@ var (
 	ErrNothingGranted = errors.New("grant allows nothing")
 	// ErrTooSoon: asked more often than allowed.
 	ErrTooSoon = errors.New("asked too often")
+	// ErrSubjects: the stream leaves out as many subjects as it may (MaxExclusions).
+	ErrSubjects = errors.New("stream leaves out as many subjects as it may")
 	// ErrWrongKey: the key file does not belong to this store.
 	ErrWrongKey = errors.New("key file does not belong to this store")
 	// ErrKeyFile: the text is no key file.

@@ -29,16 +29,23 @@ func decideIssue(in Issuing) Issued {
 	if s.Generation != page.Party.Generation {
 		return feedChanged(in)
 	}
-	out := Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: s.Generation}
+	out := Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: s.Generation, Back: in.Back}
 	for _, signal := range in.Signals {
 		out.Signal = signal.Position
+		if back, off := in.Excluded[signal.Entry]; off && !back {
+			continue
+		}
 		if row, ok := in.SignalRows[signal.Entry]; ok && signal.due(row, page, in.Now) {
 			d := delivery(s, row, page)
 			d.Signal, d.Type, d.Position, d.Time, d.Txn = signal.Position, signal.Type, signal.Position, signal.Time, signal.Txn
 			out.Deliveries = append(out.Deliveries, d)
 		}
 	}
+	out.Deliveries = append(out.Deliveries, in.back()...)
 	for _, row := range page.Rows {
+		if _, off := in.Excluded[row.Entry.ID]; off {
+			continue // silent, or told above as it stands, or before long
+		}
 		rule, ok := ruled(row, page.Party, page.Head.Policy)
 		if !ok {
 			continue
@@ -71,6 +78,7 @@ func feedChanged(in Issuing) Issued {
 		Deliveries: []Delivery{ownDelivery(&in.Stream, subscriptions.FeedChanged(in.Stream.ID.String()), in.Now)},
 		Base:       head.Position, At: head.Position, Tag: head.Tag, Signal: head.Position,
 		Generation: in.Page.Party.Generation,
+		Back:       in.Back, // the snapshot tells them
 	}
 }
 

@@ -259,6 +259,11 @@ type Outbox interface {
 	// stream-updated) with it, all as Rewrite says. It reports how many unsettled deliveries were dropped by disabling.
 	SetStream(ctx context.Context, s Stream, own []Delivery) (written *Stream, dropped int, err error)
 	DeleteStream(ctx context.Context, party, id ID) error
+	// Choose changes which subjects the party's stream is told of, in one transaction: it reads what stands of the entries
+	// named (Choosing), asks choose, whose error is the answer, and records what that says. ErrNotFound for the stream.
+	// Exclusions end with their stream or when the entry's tombstone is trimmed; those on their way back also when the
+	// stream is disabled.
+	Choose(ctx context.Context, party, stream ID, named []ID, now int64, choose func(Choosing) (Chosen, error)) error
 
 	// Issue reads the stream's next rows and room in one snapshot (Issuing), asks decide what is to be told, and
 	// records that and the moved cursor in one transaction; nothing if the cursor or the status moved meanwhile
@@ -288,10 +293,15 @@ type Issuing struct {
 	Page   FeedPage // rows after Stream.At, at most the room
 	// Signals after Stream.Signal that concern the party, with the rows of their entries as they stand.
 	Signals     []Signal
-	SignalRows  map[ID]FeedRow
+	SignalRows  map[ID]FeedRow // those of Back too
 	MoreSignals bool
-	Room        int
-	Now         int64
+	// Excluded holds those of the entries here that are off the stream; true for those on their way back. Back lists these,
+	// as far as there is room.
+	Excluded map[ID]bool
+	Back     []ID
+	MoreBack bool
+	Room     int
+	Now      int64
 }
 
 // Issued is what was decided: deliveries to keep and where the cursors go.
@@ -300,6 +310,8 @@ type Issued struct {
 	Base, At, Signal int64
 	Tag              Tag
 	Generation       int64
+	// Back are entries that are on the stream again: their exclusions end.
+	Back []ID
 	// Drop what is unsettled first (the party's generation moved on).
 	Drop bool
 }

@@ -6,6 +6,7 @@
 //   - URLs come from the configured issuer, never from a request's Host (WK-06).
 //   - A push endpoint's authorization_header is taken and never shown again (SC-22), and never goes to an endpoint it was
 //     not given for.
-//   - Only endpoints that exist are advertised. All subjects a party was granted are on its streams (default_subjects
-//     ALL); there is no adding and removing yet.
+//   - Only endpoints that exist are advertised.
+//   - All subjects a party was granted are on its streams (default_subjects ALL). A receiver may take them off one stream
+//     and add them again. The answer never tells whether there is such a person or what they granted (PR-01).
 package ssf

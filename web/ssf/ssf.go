@@ -23,6 +23,8 @@ type Engine interface {
 	DeleteStream(ctx context.Context, c hub.Caller, id string) error
 	SetStatus(ctx context.Context, c hub.Caller, id string, status subscriptions.Status, reason string) (*hub.Stream, error)
 	Verify(ctx context.Context, c hub.Caller, id string, state *string) error
+	AddSubject(ctx context.Context, c hub.Caller, id string, s events.Subject) error
+	RemoveSubject(ctx context.Context, c hub.Caller, id string, s events.Subject) error
 	Configuration(ctx context.Context, s *hub.Stream) (events.StreamConfiguration, error)
 }
 
@@ -52,6 +54,8 @@ func Routes(e Engine) ([]web.Route, error) {
 		{Method: http.MethodGet, Pattern: statusPath, Handler: reader(f.status)},
 		{Method: http.MethodPost, Pattern: statusPath, Handler: manager(f.setStatus)},
 		{Method: http.MethodPost, Pattern: verifyPath, Handler: manager(f.verify)},
+		{Method: http.MethodPost, Pattern: addPath, Handler: manager(f.addSubject)},
+		{Method: http.MethodPost, Pattern: removePath, Handler: manager(f.removeSubject)},
 	}, nil
 }
 
@@ -60,6 +64,8 @@ const (
 	streamsPath = "/ssf/streams"
 	statusPath  = "/ssf/status"
 	verifyPath  = "/ssf/verify"
+	addPath     = "/ssf/subjects:add"
+	removePath  = "/ssf/subjects:remove"
 )
 
 // A receiver is a handler for callers that are one (AU-01).
@@ -88,9 +94,13 @@ func (f face) metadata(w http.ResponseWriter, _ *http.Request) error {
 		DeliveryMethodsSupported: subscriptions.MethodsSupported(),
 		ConfigurationEndpoint:    base + streamsPath,
 		StatusEndpoint:           base + statusPath,
+		AddSubjectEndpoint:       base + addPath,
+		RemoveSubjectEndpoint:    base + removePath,
 		VerificationEndpoint:     base + verifyPath,
 		AuthorizationSchemes:     []events.AuthorizationScheme{{SpecURN: events.SchemeOAuth}},
 		DefaultSubjects:          "ALL",
+		// A session or a device of somebody else is none of the receiver's: whose it is has to be understood (MD-10).
+		CriticalSubjectMembers: []string{"user"},
 	})
 }
 

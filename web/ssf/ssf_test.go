@@ -152,6 +152,7 @@ func TestMetadata(t *testing.T) {
 				"spec_version": "1_0", "issuer": issuer, "jwks_uri": base + "/jwks.json",
 				"configuration_endpoint": base + "/ssf/streams", "status_endpoint": base + "/ssf/status",
 				"verification_endpoint": base + "/ssf/verify", "default_subjects": "ALL",
+				"add_subject_endpoint": base + "/ssf/subjects:add", "remove_subject_endpoint": base + "/ssf/subjects:remove",
 			}
 			for name, value := range want {
 				if a.body[name] != value {
@@ -173,8 +174,8 @@ func TestMetadata(t *testing.T) {
 			if fmt.Sprint(a.body["authorization_schemes"]) != "[map[spec_urn:urn:ietf:rfc:6749]]" {
 				t.Errorf("MD-11: %v", a.body["authorization_schemes"])
 			}
-			if a.body["add_subject_endpoint"] != nil || a.body["remove_subject_endpoint"] != nil {
-				t.Error("endpoints that do not exist are advertised")
+			if fmt.Sprint(a.body["critical_subject_members"]) != "[user]" {
+				t.Errorf("MD-10: %v", a.body["critical_subject_members"])
 			}
 		}
 		for _, wrong := range []string{"/.well-known/ssf-configuration/issuer2", "/issuer1/.well-known/ssf-configuration", "/.well-known/risc-configuration"} {
@@ -281,6 +282,8 @@ func managed(id string) []call {
 		{"GET", "/ssf/status?stream_id=" + id, ""},
 		{"POST", "/ssf/status", `{"stream_id":"` + id + `","status":"disabled"}`},
 		{"POST", "/ssf/verify", `{"stream_id":"` + id + `"}`},
+		{"POST", "/ssf/subjects:add", `{"stream_id":"` + id + `","subject":{"format":"opaque","id":"x"}}`},
+		{"POST", "/ssf/subjects:remove", `{"stream_id":"` + id + `","subject":{"format":"opaque","id":"x"}}`},
 	}
 }
 
@@ -344,7 +347,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		tr.want(400, c.method, c.path, c.body)
 	}
-	for _, path := range []string{streams, "/ssf/status", "/ssf/verify"} {
+	for _, path := range []string{streams, "/ssf/status", "/ssf/verify", "/ssf/subjects:add", "/ssf/subjects:remove"} {
 		if a := tr.send(tr.receiver, "POST", path, `{"description":"`+strings.Repeat("x", 70000)+`"}`); a.status != 413 {
 			t.Errorf("%s: too large: %d", path, a.status)
 		}
@@ -519,11 +522,13 @@ func TestProfiles(t *testing.T) {
 func FuzzManagement(f *testing.F) {
 	tr := open(f, "https://hub.example")
 	id, _ := tr.create(`{"delivery":` + push + `}`)
-	for _, seed := range []string{`"delivery":` + push, `"delivery":{}`, `"aud":[],"iss":null`, `"events_requested":[null,"\u0000"]`, `"status":"paused","reason":"x"`, `"state":"x"}`, `"stream_id":"x"`, ``} {
+	for _, seed := range []string{`"delivery":` + push, `"delivery":{}`, `"aud":[],"iss":null`, `"events_requested":[null,"\u0000"]`, `"status":"paused","reason":"x"`, `"state":"x"}`, `"stream_id":"x"`, ``,
+		`"subject":{"format":"email","email":"a@b.example"},"verified":false`, `"subject":{"format":"complex","user":{"format":"aliases","identifiers":[{"format":"opaque","id":"\u0000"}]}}`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, members string) {
-		for _, to := range [][2]string{{"PATCH", streams}, {"PUT", streams}, {"POST", "/ssf/status"}, {"POST", "/ssf/verify"}, {"POST", streams}} {
+		for _, to := range [][2]string{{"PATCH", streams}, {"PUT", streams}, {"POST", "/ssf/status"}, {"POST", "/ssf/verify"}, {"POST", streams},
+			{"POST", "/ssf/subjects:add"}, {"POST", "/ssf/subjects:remove"}} {
 			r := httptest.NewRequest(to[0], to[1], strings.NewReader(`{"stream_id":"`+id+`",`+members+`}`))
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("Authorization", "Bearer "+tr.receiver)

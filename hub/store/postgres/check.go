@@ -68,6 +68,12 @@ var findings = []finding{
 		JOIN party p ON p.id = d.party AND NOT p.agreement AND p.generation = d.generation
 		LEFT JOIN grants g ON g.party = d.party AND g.entry = d.entry
 		WHERE d.entry IS NOT NULL AND NOT d.void AND (d.kind <> 'removed' OR d.signal <> 0) AND (g.id IS NULL OR g.ended <> 0)`},
+	{"stream {id}: it is missing, or leaves out too many subjects ({n})", `SELECT x.stream, count(*) FROM exclusion x
+		LEFT JOIN stream s ON s.id = x.stream GROUP BY x.stream, s.id HAVING s.id IS NULL OR count(*) > ` + strconv.Itoa(hub.MaxExclusions)},
+	{"entry {id}: missing, though it is off a stream ({n})", `SELECT x.entry, 0::bigint FROM exclusion x
+		WHERE NOT EXISTS (SELECT FROM entry e WHERE e.id = x.entry)`},
+	{"delivery {id}: its subject is off the stream (place {n})", `SELECT d.id, d.position FROM exclusion x
+		JOIN delivery d ON d.stream = x.stream AND d.entry = x.entry WHERE NOT x.back AND NOT d.void`},
 	{"delivery {id}: its signal {n} is missing", `SELECT d.id, d.signal FROM delivery d
 		WHERE d.signal <> 0 AND NOT EXISTS (SELECT FROM signal s WHERE s.position = d.signal)`},
 	{"token {n} of delivery {id}: the delivery is missing or was not sent", `SELECT t.delivery, t.n FROM set_token t

@@ -40,7 +40,7 @@ func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int,
 			return err
 		}
 		out := decide(*in)
-		more, issued = in.Page.More || in.MoreSignals, len(out.Deliveries) > 0
+		more, issued = in.Page.More || in.MoreSignals || in.MoreBack, len(out.Deliveries) > 0
 		return issue(ctx, tx, held, out, now)
 	})
 	if err != nil {
@@ -63,18 +63,27 @@ func issuing(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, windo
 	b.Queue(`SELECT `+signalColumns+` FROM signal_party sp JOIN signal s ON s.position = sp.position
 		WHERE sp.party = $1 AND sp.position > $2 ORDER BY sp.position LIMIT $3`, stream.Party[:], stream.Signal, window+1).
 		Query(into(func(r *row) { in.Signals = append(in.Signals, readSignal(r)) }))
-	if err := tx.SendBatch(ctx, b).Close(); err != nil || in.Room <= 0 {
+	some := false
+	queueBack(b, stream.ID, window+1, in, &some)
+	err := tx.SendBatch(ctx, b).Close()
+	if err != nil || in.Room <= 0 {
 		return in, err
 	}
 	if len(in.Signals) > in.Room {
 		in.Signals, in.MoreSignals = in.Signals[:in.Room], true
 	}
-	q.Limit = in.Room - len(in.Signals)
+	if room := in.Room - len(in.Signals); len(in.Back) > room {
+		in.Back, in.MoreBack = in.Back[:room], true
+	}
+	q.Limit = in.Room - len(in.Signals) - len(in.Back)
 	b = &pgx.Batch{}
 	queueRows(b, q, &in.Page)
 	var rows hub.FeedPage
-	if len(in.Signals) > 0 {
+	if len(in.Signals)+len(in.Back) > 0 {
 		ids := map[hub.ID]bool{}
+		for _, id := range in.Back {
+			ids[id] = true
+		}
 		for _, s := range in.Signals {
 			ids[s.Entry] = true
 		}
@@ -86,7 +95,10 @@ func issuing(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, windo
 	for _, r := range rows.Rows {
 		in.SignalRows[r.Entry.ID] = r
 	}
-	return in, nil
+	if some {
+		in.Excluded, err = excluded(ctx, tx, in)
+	}
+	return in, err
 }
 
 // issue writes a decision.
@@ -129,6 +141,7 @@ func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) e
 	}
 	b := &pgx.Batch{}
 	w.queue(b)
+	queueEndExclusions(b, s.ID, out.Back)
 	b.Queue(`UPDATE stream SET base = $2, at = $3, signal = $4, tag = $5, generation = $6, next_order = $7 WHERE id = $1`,
 		s.ID[:], out.Base, out.At, out.Signal, out.Tag[:], out.Generation, s.order)
 	if len(out.Deliveries) > 0 {

@@ -400,6 +400,7 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 			WHERE s.method = $2 AND (s.lease_owner = $1 OR s.lease_until <= $3) AND (s.status <> 'enabled'
 				AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.type = $5 AND (d.due <= $3 OR d.busy > $3))
 			OR s.status = 'enabled' AND (s.generation <> p.generation
+				OR EXISTS (SELECT FROM exclusion x WHERE x.stream = s.id AND x.back)
 				OR EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy <= $3 AND (d.due <= $3 OR d.void))
 				OR s.lease_owner = $1 AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3)
 				OR (SELECT count(*) FROM delivery d WHERE d.stream = s.id AND d.entry IS NOT NULL) < $4 AND (

@@ -206,10 +206,11 @@ func moveToHead(ctx context.Context, tx pgx.Tx, stream *hub.Stream) error {
 	return tx.SendBatch(ctx, b).Close()
 }
 
-// queueForget drops all that is unsettled on a stream.
+// queueForget drops all that is unsettled on a stream, and what is on its way back to it.
 func queueForget(b *pgx.Batch, stream hub.ID) {
 	b.Queue(`DELETE FROM set_token WHERE delivery IN (SELECT id FROM delivery WHERE stream = $1)`, stream[:])
 	b.Queue(`DELETE FROM delivery WHERE stream = $1`, stream[:])
+	b.Queue(`DELETE FROM exclusion WHERE stream = $1 AND back`, stream[:])
 }
 
 // DeleteStream forgets a stream and everything of it.
@@ -225,6 +226,7 @@ func (s *Store) DeleteStream(ctx context.Context, party, id hub.ID) error {
 		b := &pgx.Batch{}
 		queueForget(b, id)
 		b.Queue(`DELETE FROM dead_letter WHERE stream = $1`, id[:])
+		b.Queue(`DELETE FROM exclusion WHERE stream = $1`, id[:])
 		b.Queue(`DELETE FROM stream WHERE id = $1`, id[:])
 		return tx.SendBatch(ctx, b).Close()
 	})

@@ -303,6 +303,7 @@ func (c *commit) writeParties(b *pgx.Batch) error {
 		b.Queue(`DELETE FROM set_token WHERE delivery IN (SELECT d.id FROM stream s JOIN delivery d ON d.stream = s.id
 			WHERE s.party = ANY($1::bytea[]))`, ids)
 		b.Queue(`DELETE FROM delivery WHERE stream IN (SELECT id FROM stream WHERE party = ANY($1::bytea[]))`, ids)
+		b.Queue(`DELETE FROM exclusion WHERE stream IN (SELECT id FROM stream WHERE party = ANY($1::bytea[]))`, ids)
 		b.Queue(`DELETE FROM stream WHERE party = ANY($1::bytea[])`, ids)
 		b.Queue(`DELETE FROM signal_party WHERE party = ANY($1::bytea[])`, ids)
 	}

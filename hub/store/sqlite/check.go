@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"tidings/hub"
 )
@@ -105,6 +106,11 @@ var rules = []rule{
 	{"unsettled delivery of a disabled stream", "SELECT d.id FROM delivery d JOIN stream s ON s.id = d.stream WHERE s.status = 'disabled' AND d.entry IS NOT NULL"},
 	{"stream paused by the transmitter without a probe", "SELECT s.id FROM stream s WHERE s.status = 'paused' AND s.set_by = 'transmitter' AND NOT EXISTS " +
 		"(SELECT 1 FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.remake <> 0)"},
+	{"subject off a stream that is not there", "SELECT x.stream FROM exclusion x LEFT JOIN stream s ON s.id = x.stream WHERE s.id IS NULL"},
+	{"entry off a stream that is not there", "SELECT x.entry FROM exclusion x LEFT JOIN entry e ON e.id = x.entry WHERE e.id IS NULL"},
+	{"delivery about a subject that is off the stream", "SELECT d.id FROM exclusion x JOIN delivery d ON d.stream = x.stream AND d.entry = x.entry " +
+		"WHERE x.back = 0 AND d.void = 0"},
+	{"stream that leaves out too many", "SELECT stream FROM exclusion GROUP BY stream HAVING count(*) > " + strconv.Itoa(hub.MaxExclusions)},
 	{"delivery without its stream", "SELECT d.id FROM delivery d LEFT JOIN stream s ON s.id = d.stream WHERE s.id IS NULL OR s.party <> d.party"},
 	{"two waiting deliveries of an entry", "SELECT entry FROM delivery WHERE entry IS NOT NULL AND signal = 0 AND sent = 0 AND void = 0 AND kind <> 'removed' " +
 		"GROUP BY stream, entry HAVING count(*) > 1"},

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"tidings/hub"
 	"tidings/subscriptions"
@@ -50,12 +51,19 @@ func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Iss
 	if err := c.issuingSignals(in); err != nil {
 		return nil, nil, err
 	}
-	page, err := s.feed(c, hub.FeedQuery{Party: st.Party, After: st.At, Limit: room - len(in.Signals), At: st.At})
+	if err := c.issuingBack(in); err != nil {
+		return nil, nil, err
+	}
+	page, err := s.feed(c, hub.FeedQuery{Party: st.Party, After: st.At, Limit: room - len(in.Signals) - len(in.Back), At: st.At})
 	if err != nil {
 		return nil, nil, err
 	}
 	in.Page = *page
-	return in, unsettled, c.issuingRows(in)
+	if err := c.issuingRows(in); err != nil {
+		return nil, nil, err
+	}
+	in.Excluded, err = c.off(st.ID, in.Page.Rows, in.Signals)
+	return in, unsettled, err
 }
 
 // issuingSignals reads signals first: the feed has the room that they leave.
@@ -72,9 +80,9 @@ func (c *conn) issuingSignals(in *hub.Issuing) error {
 	return nil
 }
 
-// issuingRows reads the rows of the entries that the signals are about.
+// issuingRows reads the rows of the entries that the signals are about, and of those that are on their way back.
 func (c *conn) issuingRows(in *hub.Issuing) error {
-	var entries []hub.ID
+	entries := slices.Clone(in.Back)
 	for _, s := range in.Signals {
 		entries = append(entries, s.Entry)
 	}
@@ -97,7 +105,7 @@ func (c *conn) signals(query string, args ...any) (found []hub.Signal, err error
 
 // remains: rows or signals stand after the new cursor.
 func remains(in hub.Issuing, out hub.Issued) bool {
-	more := in.Page.More || in.MoreSignals || in.Page.Last > out.At && len(in.Page.Rows) > 0
+	more := in.Page.More || in.MoreSignals || in.MoreBack || in.Page.Last > out.At && len(in.Page.Rows) > 0
 	if n := len(in.Signals); n > 0 {
 		more = more || in.Signals[n-1].Position > out.Signal
 	}
@@ -115,9 +123,12 @@ func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (
 	if err := w.add(in.Stream, out.Deliveries); err != nil {
 		return false, err
 	}
+	if err := c.endExclusions(in.Stream.ID, out.Back); err != nil {
+		return false, err
+	}
 	st := in.Stream
 	st.Base, st.At, st.Signal, st.Tag, st.Generation = out.Base, out.At, out.Signal, out.Tag, out.Generation
-	if !out.Drop && len(out.Deliveries) == 0 && st.Base == in.Stream.Base && st.At == in.Stream.At && st.Signal == in.Stream.Signal &&
+	if !out.Drop && len(out.Deliveries) == 0 && len(out.Back) == 0 && st.Base == in.Stream.Base && st.At == in.Stream.At && st.Signal == in.Stream.Signal &&
 		st.Tag == in.Stream.Tag && st.Generation == in.Stream.Generation {
 		return false, nil
 	}

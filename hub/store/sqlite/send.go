@@ -93,12 +93,13 @@ func (c *conn) owners(stream hub.ID, outcomes []hub.Outcome) (map[string]hub.ID,
 	return owners, err
 }
 
-// hasWork says of a stream s and its party p whether there is anything to do: rows, signals or another generation to
-// issue, deliveries to send, or attempts that run: the node's own, or those of one that lost its lease. Parameters: now,
+// hasWork says of a stream s and its party p whether there is anything to do: rows, signals, subjects that are
+// back or another generation to issue, deliveries to send, or attempts that run: the node's own, or those of one that lost its lease. Parameters: now,
 // twice.
 const hasWork = "(p.agreement <> 0 AND (SELECT position FROM head) > s.at" +
 	" OR p.agreement = 0 AND EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at)" +
 	" OR EXISTS (SELECT 1 FROM signal_party x WHERE x.party = s.party AND x.position > s.signal)" +
+	" OR EXISTS (SELECT 1 FROM exclusion x WHERE x.stream = s.id AND x.back <> 0)" +
 	" OR s.generation <> p.generation" +
 	" OR EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND (d.due <= ? OR d.busy > ?)))"
 

@@ -216,6 +216,9 @@ func (c *conn) deleteStream(id hub.ID) error {
 	if err := c.exec("DELETE FROM dead_letter WHERE stream = ?", id[:]); err != nil {
 		return err
 	}
+	if err := c.exec("DELETE FROM exclusion WHERE stream = ?", id[:]); err != nil {
+		return err
+	}
 	return c.exec("DELETE FROM stream WHERE id = ?", id[:])
 }
 

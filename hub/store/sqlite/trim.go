@@ -57,8 +57,10 @@ func (c *conn) fallOff(upTo int64) error {
 var forgets = []string{
 	"DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ended <> 0 AND position <= ? LIMIT ?)",
 	"DELETE FROM grants WHERE id IN (SELECT g.id FROM party p JOIN grants g ON g.party = p.id WHERE p.removed <> 0 AND p.removed <= ? LIMIT ?)",
+	"DELETE FROM exclusion WHERE entry IN (SELECT e.id FROM entry e WHERE e.deleted <> 0 AND e.position <= ? " +
+		"AND EXISTS (SELECT 1 FROM exclusion x WHERE x.entry = e.id) AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.entry = e.id) LIMIT ?)",
 	"DELETE FROM entry WHERE id IN (SELECT e.id FROM entry e WHERE e.deleted <> 0 AND e.position <= ? " +
-		"AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.entry = e.id) LIMIT ?)",
+		"AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.entry = e.id) AND NOT EXISTS (SELECT 1 FROM exclusion x WHERE x.entry = e.id) LIMIT ?)",
 	"DELETE FROM token WHERE id IN (SELECT t.id FROM party p JOIN token t ON t.party = p.id WHERE p.removed <> 0 AND p.removed <= ? LIMIT ?)",
 	"DELETE FROM party WHERE id IN (SELECT p.id FROM party p WHERE p.removed <> 0 AND p.removed <= ? " +
 		"AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.party = p.id) LIMIT ?)",

@@ -113,9 +113,12 @@ func (c *conn) dropDelivery(id hub.ID) error {
 	return c.exec("DELETE FROM delivery WHERE id = ?", id[:])
 }
 
-// dropAll drops every delivery of a stream.
+// dropAll drops every delivery of a stream, and what is on its way back to it.
 func (c *conn) dropAll(stream hub.ID) error {
 	if err := c.exec("DELETE FROM security_event_token WHERE delivery IN (SELECT id FROM delivery WHERE stream = ?)", stream[:]); err != nil {
+		return err
+	}
+	if err := c.exec("DELETE FROM exclusion WHERE stream = ? AND back <> 0", stream[:]); err != nil {
 		return err
 	}
 	return c.exec("DELETE FROM delivery WHERE stream = ?", stream[:])

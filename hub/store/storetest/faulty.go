@@ -116,6 +116,10 @@ func (f *faulty) DeleteStream(ctx context.Context, party, id hub.ID) error {
 	return f.failing("DeleteStream", func() error { return f.Store.DeleteStream(ctx, party, id) })
 }
 
+func (f *faulty) Choose(ctx context.Context, party, stream hub.ID, named []hub.ID, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
+	return f.failing("Choose", func() error { return f.Store.Choose(ctx, party, stream, named, now, choose) })
+}
+
 func (f *faulty) Issue(ctx context.Context, stream hub.ID, now int64, window int, decide func(hub.Issuing) hub.Issued) (bool, error) {
 	return through(f, "Issue", func() (bool, error) { return f.Store.Issue(ctx, stream, now, window, decide) })
 }

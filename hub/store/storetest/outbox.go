@@ -28,7 +28,7 @@ func (f *fixture) streamNow(s *hub.Stream) *hub.Stream {
 // decide tells whatever the rules want told: the engine's decision without its policies.
 func decide(in hub.Issuing) hub.Issued {
 	s, page := in.Stream, in.Page
-	out := hub.Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: page.Party.Generation}
+	out := hub.Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: page.Party.Generation, Back: in.Back}
 	if s.Generation != page.Party.Generation {
 		out.Drop = true
 		out.Base, out.At, out.Tag, out.Signal = page.Head.Position, page.Head.Position, page.Head.Tag, page.Head.Position
@@ -45,13 +45,27 @@ func decide(in hub.Issuing) hub.Issued {
 	}
 	for _, sig := range in.Signals {
 		out.Signal = sig.Position
+		if back, off := in.Excluded[sig.Entry]; off && !back {
+			continue
+		}
 		if row, ok := in.SignalRows[sig.Entry]; ok && sig.Concerns(row, page.Party, in.Now) && (row.Grant == nil || row.Grant.Given < sig.Position) {
 			d := telling(row)
 			d.Signal, d.Position, d.Txn = sig.Position, sig.Position, sig.Txn
 			out.Deliveries = append(out.Deliveries, d)
 		}
 	}
+	for _, id := range in.Back {
+		if row, ok := in.SignalRows[id]; ok {
+			told := tell(row, page.Party, 0, in.Now)
+			d := telling(row)
+			d.Kind, d.Names = told.Kind, told.Names
+			out.Deliveries = append(out.Deliveries, d)
+		}
+	}
 	for _, row := range page.Rows {
+		if _, off := in.Excluded[row.Entry.ID]; off {
+			continue
+		}
 		if told := tell(row, page.Party, s.Base, in.Now); told.Kind != "" && page.Party.Bounds.AllowsType(string(row.Entry.Type)) {
 			d := telling(row)
 			d.Kind, d.Names = told.Kind, told.Names
