@@ -34,6 +34,8 @@ var places = []place{
 	{packages: "cmd/tidings/demo", floor: 4, also: []string{"cmd/relyingparty/website"},
 		why: "the demo runs the sample website"},
 	{packages: "cmd/tidings/internal/*", floor: 4},
+	{packages: "cmd/tidings/internal/conformance", floor: 4, narrow: []string{"hub/store/postgres/pgtest"},
+		why: "it knows of the program what a receiver knows: with its parsers it would share its mistakes"},
 	{packages: "cmd/relyingparty", floor: 4, also: []string{"cmd/relyingparty/website"},
 		why: "the program is the website and its flags"},
 	{packages: "cmd/relyingparty/website", floor: 4, narrow: []string{"events", "subscriptions/receiver"},
