@@ -1,7 +1,7 @@
 package conformance
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -9,17 +9,26 @@ import (
 )
 
 // sideBySide is how many proofs are tried beside each other: most of a proof is waiting.
-const sideBySide = 32
+const sideBySide = 24
+
+// job is a proof to be tried.
+type job struct {
+	proof
+	broken *fracture
+}
 
 // result is what became of a proof.
 type result struct {
-	name     string
+	job
 	failures []failure
 	looked   map[string]bool
 }
 
-// tryAll runs jobs beside each other and gives their results in order.
-func tryAll(jobs []func() result) []result {
+// tryAll tries proofs beside each other, those first in which time has to pass.
+func (on programs) tryAll(proxied bool, jobs []job) []result {
+	slices.SortStableFunc(jobs, func(a, b job) int {
+		return cmp.Compare(b.weight(), a.weight())
+	})
 	results := make([]result, len(jobs))
 	slots := make(chan struct{}, sideBySide)
 	var wg sync.WaitGroup
@@ -27,11 +36,32 @@ func tryAll(jobs []func() result) []result {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			results[i] = job()
+			results[i] = job.try(on, proxied)
 		})
 	}
 	wg.Wait()
 	return results
+}
+
+func (j job) weight() int {
+	if j.slow {
+		return 1
+	}
+	return 0
+}
+
+func (j job) try(on programs, proxied bool) result {
+	var via *proxy
+	broken := ""
+	if proxied {
+		via = &proxy{}
+		defer via.close()
+	}
+	if j.broken != nil {
+		via.breaker, via.oldTLS, via.blind, broken = j.broken.by, j.broken.oldTLS, j.broken.blind, j.broken.row
+	}
+	failures, looked := j.proof.try(on.of(j.proof), via, broken)
+	return result{j, failures, looked}
 }
 
 // programs are the two ways in which the program is served.
@@ -55,24 +85,16 @@ func TestConformance(t *testing.T) {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			on := serveBoth(t, store)
-			var jobs []func() result
+			var jobs []job
 			for _, p := range proofs {
-				jobs = append(jobs, func() result {
-					var via *proxy
-					if store == "sqlite" {
-						via = &proxy{}
-						defer via.close()
-					}
-					failures, looked := p.try(on.of(p), via)
-					return result{p.name, failures, looked}
-				})
+				jobs = append(jobs, job{proof: p})
 			}
-			for i, r := range tryAll(jobs) {
+			for _, r := range on.tryAll(store == "sqlite", jobs) {
 				t.Run(strings.ReplaceAll(r.name, " ", "-"), func(t *testing.T) {
 					for _, f := range r.failures {
 						t.Error(f)
 					}
-					for _, row := range strings.Fields(proofs[i].rows) {
+					for _, row := range strings.Fields(r.rows) {
 						if !r.looked[row] && len(r.failures) == 0 {
 							t.Errorf("%s is to be proven here, and nobody looks", row)
 						}
@@ -87,7 +109,7 @@ func TestConformance(t *testing.T) {
 func TestBroken(t *testing.T) {
 	t.Parallel()
 	on := serveBoth(t, "sqlite")
-	var jobs []func() result
+	var jobs []job
 	for _, b := range breaks {
 		i := slices.IndexFunc(proofs, func(p proof) bool {
 			return (b.in == "" || b.in == p.name) && slices.Contains(strings.Fields(p.rows), b.row)
@@ -96,17 +118,11 @@ func TestBroken(t *testing.T) {
 			t.Errorf("%s is broken, and no proof %s names it", b.row, b.in)
 			continue
 		}
-		jobs = append(jobs, func() result {
-			via := &proxy{breaker: b.by, oldTLS: b.oldTLS, blind: b.blind}
-			defer via.close()
-			failures, looked := proofs[i].try(on.of(proofs[i]), via)
-			return result{fmt.Sprintf("%s %s", b.row, b.how), failures, looked}
-		})
+		jobs = append(jobs, job{proof: proofs[i], broken: &b})
 	}
-	for _, r := range tryAll(jobs) {
-		row, how, _ := strings.Cut(r.name, " ")
-		if !slices.ContainsFunc(r.failures, func(f failure) bool { return f.row == row }) {
-			t.Errorf("%s is broken (%s), and its proof stays green: %v", row, how, r.failures)
+	for _, r := range on.tryAll(true, jobs) {
+		if !slices.ContainsFunc(r.failures, func(f failure) bool { return f.row == r.broken.row }) {
+			t.Errorf("%s is broken (%s), and its proof stays green: %v", r.broken.row, r.broken.how, r.failures)
 		}
 	}
 }

@@ -44,6 +44,7 @@ type try struct {
 	failures []failure
 	looked   map[string]bool
 	patience time.Duration
+	broken   string // the row that the proxy breaks: the try ends as soon as it is seen
 	keys     []byte
 	verified map[string]time.Time // when a stream last asked for a verification
 	closing  []func()
@@ -51,13 +52,13 @@ type try struct {
 
 type stop struct{}
 
-// try runs the proof, through the proxy if there is one.
-func (p proof) try(on *program, via *proxy) (failures []failure, looked map[string]bool) {
+// try runs the proof, through the proxy if there is one, to its end or until the broken row is seen.
+func (p proof) try(on *program, via *proxy, broken string) (failures []failure, looked map[string]bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
-	t := &try{ctx: ctx, program: on, via: via, client: on.direct, looked: map[string]bool{}, verified: map[string]time.Time{}, patience: patience}
-	if via != nil && via.breaker != nil && !p.slow {
-		t.patience = 8 * time.Second // what is broken never comes
+	t := &try{ctx: ctx, program: on, via: via, client: on.direct, looked: map[string]bool{}, verified: map[string]time.Time{}, patience: patience, broken: broken}
+	if broken != "" && !p.slow {
+		t.patience = 6 * time.Second // what is broken never comes
 	}
 	defer func() {
 		// A proof that stops has said why; whatever else panics is a fault of the suite or of its setting.
@@ -88,7 +89,7 @@ func (p proof) try(on *program, via *proxy) (failures []failure, looked map[stri
 // beside is another receiver in the same proof.
 func (t *try) beside() *try {
 	return &try{party: t.program.take("tidings"), ctx: t.ctx, program: t.program, via: t.via, client: t.client, meta: t.meta,
-		looked: t.looked, verified: map[string]time.Time{}, patience: t.patience}
+		looked: t.looked, verified: map[string]time.Time{}, patience: t.patience, broken: t.broken}
 }
 
 // base is the scheme and host of a URL.
@@ -123,6 +124,9 @@ func (t *try) check(ok bool, rows, format string, args ...any) bool {
 		t.looked[row] = true
 		if !ok {
 			t.failures = append(t.failures, failure{row, fmt.Sprintf(format, args...)})
+		}
+		if !ok && row == t.broken {
+			panic(stop{})
 		}
 	}
 	return ok
