@@ -39,6 +39,15 @@ func (l *listener) next(n int, rows string) (sets []*set) {
 	return sets
 }
 
+// until takes tokens until one matches.
+func (l *listener) until(rows string, match func(*set) bool) (s *set) {
+	l.t.need(eventually(l.t.patience, func() bool {
+		s = l.next(1, rows)[0]
+		return match(s)
+	}), rows, "the token did not come")
+	return s
+}
+
 // short are the events of some tokens without their common beginnings.
 func short(sets []*set) (list []string) {
 	for _, s := range sets {
@@ -262,25 +271,28 @@ func twoReceivers(t *try) {
 // agreement: a party under an agreement learns of who joins, without anybody's grant.
 func agreement(t *try) {
 	l := t.listen(nil)
-	who := t.program.newPerson(object{"title": "New"})
-	s := l.next(1, "SV-22 PR-07 MP-01")[0]
+	who := t.program.newPerson(object{"title": "New here"})
+	// Others come and go meanwhile: who it is about says the fetched title.
+	s := l.until("SV-22 PR-07 MP-01", func(s *set) bool {
+		uri, _ := s.subject["uri"].(string)
+		id := uri[strings.LastIndexByte(uri, '/')+1:]
+		_, _, body := t.program.call("GET", "/subjects/"+id, t.token, "")
+		return strings.HasPrefix(uri, "/Users/") && answer{body: body}.object()["title"] == "New here"
+	})
 	t.check(s.event == scim+"prov:create:notice", "SV-22 PR-07 MP-01", "a new person is told as %s", s.event)
 	status, _, body := t.program.call("POST", "/scim/v2/Groups", t.program.directory, text(object{
 		"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": "Clerks of " + who.name,
 	}))
 	t.need(status == 201, "", "a group: %d %s", status, body)
-	s = l.next(1, "SV-22")[0]
+	isGroup := func(s *set) bool { return strings.HasPrefix(text(s.subject["uri"]), `"/Groups/`) }
+	s = l.until("SV-22", isGroup)
 	t.check(s.event == scim+"prov:create:notice", "SV-22", "a new group is told as %s", s.event)
 	uri, _ := s.subject["uri"].(string)
-	t.check(strings.HasPrefix(uri, "/Groups/"), "SV-02", "a group is %s", uri)
 	t.program.call("PATCH", "/scim/v2/Groups/"+idIn(body), t.program.directory, text(object{
 		"schemas":    []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
 		"Operations": []any{object{"op": "add", "path": "members", "value": []any{object{"value": who.entry}}}},
 	}))
-	t.need(eventually(t.patience, func() bool {
-		s = l.next(1, "MP-16")[0]
-		return s.subject["uri"] == uri
-	}), "MP-16", "the group's change was not told")
+	s = l.until("MP-16", func(s *set) bool { return s.subject["uri"] == uri })
 	t.check(s.event == patched && same(texts(s.payload["attributes"]), []string{"members"}), "MP-16", "of a new member came %s %v", s.event, s.payload)
 }
 
