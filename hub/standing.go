@@ -109,6 +109,17 @@ func Rewrite(was, w Stream, waiting, own []Delivery) (Rewritten, error) {
 	return r, nil
 }
 
+// Backlog is a stream with what it has not told.
+type Backlog struct {
+	Stream
+	// Waiting counts its unsettled deliveries, Behind the rows of the feed and the signals that it has not looked at yet, each
+	// up to MaxBehind; 0 for a disabled stream, which holds nothing.
+	Waiting, Behind int
+}
+
+// MaxBehind is as far as a backlog is counted.
+const MaxBehind = 10_000
+
 // Heard notes on the stream what an outcome tells of its receiver, and says when what it is about is due again.
 func (s *Stream) Heard(o Outcome, now int64) (due int64) {
 	switch {

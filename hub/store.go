@@ -264,6 +264,9 @@ type Outbox interface {
 	// Exclusions end with their stream or when the entry's tombstone is trimmed; those on their way back also when the
 	// stream is disabled.
 	Choose(ctx context.Context, party, stream ID, named []ID, now int64, choose func(Choosing) (Chosen, error)) error
+	// Backlogs reads streams with what they have not told, in order of id: all, or the one of the id if it is not zero (none
+	// if it is not there).
+	Backlogs(ctx context.Context, id ID) ([]Backlog, error)
 
 	// Issue reads the stream's next rows and room in one snapshot (Issuing), asks decide what is to be told, and
 	// records that and the moved cursor in one transaction; nothing if the cursor or the status moved meanwhile

@@ -95,6 +95,21 @@ func (h *Hub) Resume(ctx context.Context, stream ID) error {
 // errUnchanged: there is nothing to write.
 var errUnchanged = errors.New("nothing to change")
 
+// Backlogs lists all streams, or the one of the id, with what they have not told; for the operator. ErrNotFound.
+func (h *Hub) Backlogs(ctx context.Context, id ID) ([]Backlog, error) {
+	found, err := h.store.Backlogs(ctx, id)
+	if err == nil && len(found) == 0 && !id.IsZero() {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read streams: %w", err)
+	}
+	return found, nil
+}
+
+// AllStreams lists the streams of all parties, for metrics.
+func (h *Hub) AllStreams(ctx context.Context) ([]Stream, error) { return h.store.Streams(ctx, ID{}) }
+
 // OperateStream sets a stream's status for an operator; only an operator can then enable it again. A stream that stops
 // tells its receiver so last, one that goes on tells it first, both with the reason (SE-03, SE-04). It reports how many
 // deliveries were dropped by disabling. *subscriptions.Invalid, ErrNotFound.

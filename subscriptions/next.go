@@ -69,27 +69,51 @@ func NextProbe(attempts int, retryAfter time.Duration, jitter float64) time.Dura
 	return max(between(firstProbe/2, high, jitter), min(retryAfter, lastProbe))
 }
 
-// Trouble tells a reason of NextStep in words, for the receiver's engineers and for operators.
+// Trouble tells a reason of NextStep in words, for the receiver's engineers and for operators; "" for none.
 func Trouble(reason string) string {
-	switch {
-	case reason == "":
+	switch TroubleClass(reason) {
+	case "none":
 		return ""
-	case reason == "blocked":
+	case "address":
 		return "receiver's address is not one that may be connected to"
-	case reason == longBody:
-		return "receiver answers with a body that does not end"
-	case reason == "http 200", reason == "http 204":
+	case "odd":
+		if reason == longBody {
+			return "receiver answers with a body that does not end"
+		}
 		return "receiver answers " + reason + " where 202 is due"
-	case strings.HasPrefix(reason, "http "):
-		return "receiver answers " + reason
-	case slices.Contains(failures, reason):
+	case "unreachable":
 		return "receiver does not answer: " + reason
+	}
+	if strings.HasPrefix(reason, "http ") {
+		return "receiver answers " + reason
 	}
 	return "receiver refuses: " + reason
 }
 
-// failures are the words of Answer.Failure.
-var failures = []string{"no answer", "timeout", "dns", "tls", "refused", "connection"}
+// TroubleClass is the kind of trouble that a reason tells, one of a few words: none, odd (a success that is not as it should
+// be), credential (ours is refused), endpoint (it is not there), token (it is refused for itself), temporary, unreachable,
+// address (not to be connected to).
+func TroubleClass(reason string) string {
+	switch status, isStatus := strings.CutPrefix(reason, "http "); {
+	case reason == "":
+		return "none"
+	case reason == "blocked":
+		return "address"
+	case reason == longBody, isStatus && strings.HasPrefix(status, "2"):
+		return "odd"
+	case status == "401", status == "403", reason == events.CodeAuthenticationFailed:
+		return "credential"
+	case status == "408", status == "425", status == "429", isStatus && strings.HasPrefix(status, "5"):
+		return "temporary"
+	case status == "400", status == "413", status == "422":
+		return "token"
+	case isStatus:
+		return "endpoint"
+	case slices.Contains([]string{"no answer", "timeout", "dns", "tls", "refused", "connection"}, reason):
+		return "unreachable"
+	}
+	return "token"
+}
 
 const longBody = "long body"
 

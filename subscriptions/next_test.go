@@ -135,25 +135,19 @@ func TestNextProbe(t *testing.T) {
 }
 
 func TestTrouble(t *testing.T) {
-	for reason, want := range map[string]string{
-		"": "", "http 401": "receiver answers http 401", "http 200": "receiver answers http 200 where 202 is due",
-		"timeout": "receiver does not answer: timeout", "invalid_key": "receiver refuses: invalid_key",
-		"blocked": "receiver's address is not one that may be connected to", "long body": "receiver answers with a body that does not end",
+	for reason, want := range map[string][2]string{
+		"": {"none", ""}, "http 401": {"credential", "receiver answers http 401"},
+		"authentication_failed": {"credential", "receiver refuses: authentication_failed"},
+		"http 200":              {"odd", "receiver answers http 200 where 202 is due"},
+		"long body":             {"odd", "receiver answers with a body that does not end"},
+		"timeout":               {"unreachable", "receiver does not answer: timeout"},
+		"refused":               {"unreachable", "receiver does not answer: refused"},
+		"invalid_key":           {"token", "receiver refuses: invalid_key"}, "http 400": {"token", "receiver answers http 400"},
+		"http 503": {"temporary", "receiver answers http 503"}, "http 307": {"endpoint", "receiver answers http 307"},
+		"blocked": {"address", "receiver's address is not one that may be connected to"},
 	} {
-		if got := Trouble(reason); got != want {
-			t.Errorf("%q: %q", reason, got)
+		if class, words := TroubleClass(reason), Trouble(reason); class != want[0] || words != want[1] {
+			t.Errorf("%q: %s, %q", reason, class, words)
 		}
-	}
-}
-
-// PB-11: setErrs are judged as a push's answer would be, for the last time.
-func TestPollError(t *testing.T) {
-	for _, code := range []string{"invalid_request", "invalid_key", "invalid_issuer", "invalid_audience", "authentication_failed", "access_denied", "invalid_state", "other"} {
-		if next, reason := PollError(code); next != Dead || reason != code {
-			t.Errorf("%s: %v, %q", code, next, reason)
-		}
-	}
-	if _, reason := PollError("kim@example.org"); reason != "invalid_request" {
-		t.Errorf("a receiver's text became the reason %q", reason)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"tidings/cmd/relyingparty/website"
 	"tidings/cmd/tidings/demo"
 	"tidings/hub"
+	"tidings/subscriptions/delivery"
 )
 
 type demoCommand struct {
@@ -96,7 +97,7 @@ func (s show) run(h *hub.Hub, hubListener, siteListener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	serving, err := newServing(h, true, s.rt.log)
+	serving, err := newServing(h, delivery.Outward{Insecure: true}, s.rt.log)
 	if err != nil {
 		return err
 	}

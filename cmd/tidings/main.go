@@ -41,6 +41,13 @@ type program struct {
 		List   grantList   `cmd:"" help:"List grants."`
 		Revoke grantRevoke `cmd:"" help:"End a grant: the party is told so, and nothing after it."`
 	} `cmd:"" help:"Grants: what people agreed to."`
+	Stream struct {
+		List    streamList    `cmd:"" help:"List the streams of all parties: status, who set it and why, and how pushing goes."`
+		Show    streamShow    `cmd:"" help:"Show one stream."`
+		Pause   streamPause   `cmd:"" help:"Stop a stream and hold what comes. Its receiver is told, last of all, and cannot undo it."`
+		Resume  streamResume  `cmd:"" help:"Let a stream go on where it stood. Its receiver is told first of all."`
+		Disable streamDisable `cmd:"" help:"Stop a stream and drop what waits: what happens until it is resumed is not told on it."`
+	} `cmd:"" help:"Streams: what parties subscribed to."`
 	Signal struct {
 		Raise signalRaise `cmd:"" help:"Ask every party that may be notified to do something once about a person."`
 	} `cmd:"" help:"Signals: what parties should do once."`

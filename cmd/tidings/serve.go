@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,9 @@ type serveCommand struct {
 	TLSKey  string   `help:"Private key of the certificate (PEM)." type:"path" placeholder:"FILE"`
 	Proxy   []string `name:"behind-proxy" help:"Serve plain HTTP to a TLS-terminating proxy in this network, and to nobody else; repeatable." placeholder:"CIDR"`
 
-	AllowInsecureReceivers bool `help:"Permit http and loopback receivers. For trying things out: refused unless the issuer is on loopback."`
+	AllowInsecureReceivers bool     `help:"Permit http and loopback receivers. For trying things out: refused unless the issuer is on loopback."`
+	AllowReceivers         []string `help:"Permit https receivers on this network, which is not the public internet; repeatable." placeholder:"CIDR"`
+	ReceiverProxy          string   `help:"Push through this proxy (http, https or socks5). It looks names up and must refuse those of inner addresses itself." placeholder:"URL"`
 }
 
 func (c *serveCommand) Run(rt *runtime) error {
@@ -55,12 +58,16 @@ func (c *serveCommand) Run(rt *runtime) error {
 	if listener, err = c.secure(listener, rt.log); err != nil {
 		return err
 	}
-	h, done, err := rt.openHub(writing, hub.Config{Issuer: c.Issuer, AllowInsecureReceivers: c.AllowInsecureReceivers})
+	outward, err := c.outward()
+	if err != nil {
+		return err
+	}
+	h, done, err := rt.openHub(writing, hub.Config{Issuer: c.Issuer, AllowInsecureReceivers: c.AllowInsecureReceivers, AllowReceivers: outward.Allowed})
 	if err != nil {
 		return err
 	}
 	defer done()
-	serving, err := newServing(h, c.AllowInsecureReceivers, rt.log)
+	serving, err := newServing(h, outward, rt.log)
 	if err != nil {
 		return err
 	}
@@ -104,6 +111,26 @@ func (c *serveCommand) check() (proxies []netip.Prefix, err error) {
 		return nil, misused("--allow-insecure-receivers is for an issuer on loopback")
 	}
 	return proxies, nil
+}
+
+// outward says where pushes may go, and how.
+func (c *serveCommand) outward() (out delivery.Outward, err error) {
+	out.Insecure = c.AllowInsecureReceivers
+	for _, text := range c.AllowReceivers {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return out, misused("--allow-receivers: a network looks like 10.0.0.0/8")
+		}
+		out.Allowed = append(out.Allowed, p.Masked())
+	}
+	if c.ReceiverProxy != "" {
+		// Its text is not quoted: it may hold a password.
+		if out.Proxy, err = url.Parse(c.ReceiverProxy); err != nil || out.Proxy.Host == "" ||
+			!slices.Contains([]string{"http", "https", "socks5"}, out.Proxy.Scheme) {
+			return out, misused("--receiver-proxy: a URL such as http://proxy.example.com:3128; http, https or socks5")
+		}
+	}
+	return out, nil
 }
 
 func loopback(host string) bool {
@@ -185,12 +212,12 @@ type serving struct {
 	log     *slog.Logger
 }
 
-func newServing(h *hub.Hub, allowInsecure bool, log *slog.Logger) (*serving, error) {
+func newServing(h *hub.Hub, out delivery.Outward, log *slog.Logger) (*serving, error) {
 	streams, err := ssf.Routes(h)
 	if err != nil {
 		return nil, err
 	}
-	s := &serving{h: h, push: delivery.NewPusher(h, delivery.Outward{Insecure: allowInsecure}, log), sockets: delivery.NewWebsocket(h, log), live: delivery.NewLive(h, log), log: log}
+	s := &serving{h: h, push: delivery.NewPusher(h, out, log), sockets: delivery.NewWebsocket(h, log), live: delivery.NewLive(h, log), log: log}
 	outward := []web.Route{
 		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: web.For(delivery.NewPoll(h, log), hub.SSFManage)},
 		{Method: http.MethodGet, Pattern: "/ssf/socket/{stream_id}", Handler: web.For(s.sockets, hub.SSFManage)},
@@ -199,6 +226,8 @@ func newServing(h *hub.Hub, allowInsecure bool, log *slog.Logger) (*serving, err
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(s.push.Collectors()...)
+	metrics.MustRegister(streamMetrics{h})
 	ready := func(ctx context.Context) error { _, err := h.Head(ctx); return err }
 	s.handler, err = web.New(web.Config{Issuer: h.Issuer(), Log: log, Metrics: metrics, Ready: ready, Auth: h},
 		streams, api.Routes(h), live.Routes(), outward)

@@ -140,8 +140,14 @@ func (f face) setStatus(w http.ResponseWriter, r *http.Request, c hub.Caller) er
 	return showStatus(w, stream)
 }
 
+// showStatus tells the reason that was given (ST-07), and where there is none what the last push met: a receiver's engineers
+// look here first.
 func showStatus(w http.ResponseWriter, s *hub.Stream) error {
-	return web.Write(w, http.StatusOK, events.StreamStatus{StreamID: s.ID.String(), Status: events.Status(s.Status), Reason: s.Reason})
+	reason := s.Reason
+	if reason == "" && s.Status == subscriptions.Enabled {
+		reason = subscriptions.Trouble(s.Problem)
+	}
+	return web.Write(w, http.StatusOK, events.StreamStatus{StreamID: s.ID.String(), Status: events.Status(s.Status), Reason: reason})
 }
 
 func (f face) verify(w http.ResponseWriter, r *http.Request, c hub.Caller) error {

@@ -103,6 +103,23 @@ func (s *Store) Streams(ctx context.Context, party hub.ID) (list []hub.Stream, e
 	return list, fail("read streams", err)
 }
 
+// Backlogs reads streams with what they have not told.
+func (s *Store) Backlogs(ctx context.Context, stream hub.ID) (list []hub.Backlog, err error) {
+	err = s.query(ctx, func(r *row) {
+		b := hub.Backlog{Stream: readStream(r), Waiting: int(r.int()), Behind: int(r.int())}
+		b.Behind = min(b.Behind, hub.MaxBehind)
+		list = append(list, b)
+	}, `SELECT `+streamColumns+`, (SELECT count(*) FROM delivery d WHERE d.stream = s.id),
+			CASE WHEN s.status = 'disabled' THEN 0 ELSE
+				(SELECT count(*) FROM (SELECT FROM signal_party x WHERE x.party = s.party AND x.position > s.signal LIMIT $1) x)
+				+ CASE WHEN p.agreement
+					THEN (SELECT count(*) FROM (SELECT FROM entry e WHERE e.position > s.at LIMIT $1) e)
+					ELSE (SELECT count(*) FROM (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at LIMIT $1) g) END
+			END
+		FROM stream s JOIN party p ON p.id = s.party WHERE $2::bytea IS NULL OR s.id = $2 ORDER BY s.id`, hub.MaxBehind, null(stream))
+	return list, fail("read backlogs", err)
+}
+
 // held is a stream as locked by a transaction.
 type held struct {
 	hub.Stream

@@ -103,6 +103,26 @@ func (s *Store) Streams(ctx context.Context, party hub.ID) (found []hub.Stream, 
 	return found, err
 }
 
+// Backlogs implements hub.Outbox.
+func (s *Store) Backlogs(ctx context.Context, stream hub.ID) (found []hub.Backlog, err error) {
+	const query = "SELECT " + streamColumns + ", (SELECT count(*) FROM delivery d WHERE d.stream = s.id), " +
+		"CASE WHEN s.status = 'disabled' THEN 0 ELSE " +
+		"(SELECT count(*) FROM (SELECT 1 FROM signal_party x WHERE x.party = s.party AND x.position > s.signal LIMIT ?1)) + " +
+		"CASE p.agreement WHEN 0 THEN (SELECT count(*) FROM (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at LIMIT ?1)) " +
+		"ELSE (SELECT count(*) FROM (SELECT 1 FROM entry e WHERE e.position > s.at LIMIT ?1)) END END " +
+		"FROM stream s JOIN party p ON p.id = s.party WHERE ?2 IS NULL OR s.id = ?2 ORDER BY s.id"
+	err = s.read(ctx, "read backlogs", func(c *conn) error {
+		return c.each(func(r row) error {
+			var b hub.Backlog
+			err := r.Scan(append(streamTargets(&b.Stream), &b.Waiting, &b.Behind)...)
+			b.Behind = min(b.Behind, hub.MaxBehind)
+			found = append(found, b)
+			return err
+		}, query, hub.MaxBehind, blob(stream))
+	})
+	return found, err
+}
+
 // SetStream implements hub.Outbox. hub.ErrConflict when Version moved on.
 func (s *Store) SetStream(ctx context.Context, st hub.Stream, own []hub.Delivery) (written *hub.Stream, dropped int, err error) {
 	err = s.write(ctx, "set a stream", func(c *conn) error {

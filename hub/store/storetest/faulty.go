@@ -112,6 +112,10 @@ func (f *faulty) SetStream(ctx context.Context, s hub.Stream, own []hub.Delivery
 	return written, dropped, err
 }
 
+func (f *faulty) Backlogs(ctx context.Context, id hub.ID) ([]hub.Backlog, error) {
+	return through(f, "Backlogs", func() ([]hub.Backlog, error) { return f.Store.Backlogs(ctx, id) })
+}
+
 func (f *faulty) DeleteStream(ctx context.Context, party, id hub.ID) error {
 	return f.failing("DeleteStream", func() error { return f.Store.DeleteStream(ctx, party, id) })
 }

@@ -151,6 +151,35 @@ var standingTests = map[string]func(f *fixture){
 		}
 	},
 
+	"backlogs": func(f *fixture) {
+		p, e, _, s := f.changed()
+		a := f.stream(f.agreement("title"))
+		other := f.user("bob")
+		f.grant(p, other.ID, "title")
+		f.raise(e.ID, "", "x")
+		all, err := f.store.Backlogs(f.ctx, hub.ID{})
+		f.must(err)
+		want := map[hub.ID][2]int{s.ID: {1, 2}, a.ID: {0, 2}}
+		if len(all) != 2 {
+			f.Fatalf("%+v", all)
+		}
+		for _, b := range all {
+			if got := [2]int{b.Waiting, b.Behind}; got != want[b.ID] {
+				f.Errorf("%v waits %d, is behind %d; want %v", b.ID == s.ID, b.Waiting, b.Behind, want[b.ID])
+			}
+		}
+		f.equal("stream", &all[0].Stream, f.streamNow(&all[0].Stream))
+		f.stop(s, subscriptions.Disabled, subscriptions.ByOperator)
+		one, err := f.store.Backlogs(f.ctx, s.ID)
+		f.must(err)
+		if len(one) != 1 || one[0].Waiting != 0 || one[0].Behind != 0 || one[0].Status != subscriptions.Disabled {
+			f.Errorf("%+v", one)
+		}
+		if none, err := f.store.Backlogs(f.ctx, hub.NewID()); err != nil || len(none) != 0 {
+			f.Errorf("%+v, %v", none, err)
+		}
+	},
+
 	"failures are counted from the first": func(f *fixture) {
 		_, _, _, s := f.changed()
 		jti := f.send(s)
