@@ -82,9 +82,9 @@ const (
 )
 
 // Event types of our own. A digest and feed-changed are about a stream: the
-// former tells that much has changed, the latter that what the party may see has
-// changed as a whole and a fresh snapshot is due. The others are about a copy the
-// party holds.
+// former tells that there are changes, and the cursor by which /delta tells them;
+// the latter that what the party may see has changed as a whole and a fresh snapshot
+// is due. The others are about a copy the party holds.
 const (
 	Digest         Type = tidings + "digest"
 	FeedChanged    Type = tidings + "feed-changed"
@@ -167,7 +167,7 @@ var catalogue = []Definition{
 	{Type: Verification, Subject: StreamSubject},
 	{Type: StreamUpdated, Subject: StreamSubject, Required: []string{"status"}},
 
-	{Type: Digest, Subject: StreamSubject},
+	{Type: Digest, Subject: StreamSubject, Required: []string{"cursor"}},
 	{Type: FeedChanged, Subject: StreamSubject},
 	{Type: CopyExpired},
 	{Type: CopySuperseded},

@@ -83,6 +83,7 @@ var checks = map[Type]map[string]check{
 	IdentifierChanged:    {"new-value": isText},
 	CredentialCompromise: withReasons(map[string]check{"credential_type": isText}),
 
+	Digest:        {"cursor": isText},
 	Verification:  {"state": isString},
 	StreamUpdated: {"status": oneOf("enabled", "paused", "disabled"), "reason": isString},
 }

@@ -73,6 +73,8 @@ type StreamConfiguration struct {
 	MinVerificationInterval int64     `json:"min_verification_interval,omitempty"` // seconds
 	Description             string    `json:"description,omitempty"`
 	InactivityTimeout       int64     `json:"inactivity_timeout,omitempty"` // seconds
+	// DigestInterval is the least time in seconds between two digests, on a stream that delivers them; our own member.
+	DigestInterval int64 `json:"digest_interval,omitempty"`
 }
 
 // Delivery is how SETs leave on a stream (SSF 1.0 §6.1).

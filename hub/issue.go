@@ -13,7 +13,7 @@ import (
 // than before.
 func (h *Hub) issue(ctx context.Context, stream ID) (issued, more bool, err error) {
 	more, err = h.store.Issue(ctx, stream, h.now(), Window, func(in Issuing) Issued {
-		out := decideIssue(in)
+		out := decideIssue(in, h.keys.sealCursor)
 		issued = issued || len(out.Deliveries) > 0
 		return out
 	})
@@ -23,13 +23,14 @@ func (h *Hub) issue(ctx context.Context, stream ID) (issued, more bool, err erro
 	return issued, more, nil
 }
 
-// decideIssue tells the stream's reader what it has not been told: rows of the feed, and signals.
-func decideIssue(in Issuing) Issued {
+// decideIssue tells the stream's reader what it has not been told: rows of the feed, one by one or by a digest, and
+// signals.
+func decideIssue(in Issuing, seal func(cursor) string) Issued {
 	s, page := in.Stream, in.Page
 	if s.Generation != page.Party.Generation {
 		return feedChanged(in)
 	}
-	out := Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: s.Generation, Back: in.Back}
+	out := Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: s.Generation, Quiet: s.Quiet, Back: in.Back}
 	for _, signal := range in.Signals {
 		out.Signal = signal.Position
 		if back, off := in.Excluded[signal.Entry]; off && !back {
@@ -40,6 +41,12 @@ func decideIssue(in Issuing) Issued {
 			d.Signal, d.Type, d.Position, d.Time, d.Txn = signal.Position, signal.Type, signal.Position, signal.Time, signal.Txn
 			out.Deliveries = append(out.Deliveries, d)
 		}
+	}
+	if !in.MoreSignals {
+		out.Signal = max(out.Signal, page.Head.Position)
+	}
+	if in.digests() {
+		return in.digest(out, seal)
 	}
 	out.Deliveries = append(out.Deliveries, in.back()...)
 	for _, row := range page.Rows {
@@ -58,9 +65,11 @@ func decideIssue(in Issuing) Issued {
 		d.Kind, d.Names, d.Gone = t.Kind, t.Names, t.Kind == consent.Removed && row.gone()
 		out.Deliveries = append(out.Deliveries, d)
 	}
-	if !in.MoreSignals {
-		out.Signal = max(out.Signal, page.Head.Position)
-	}
+	return out.past(page)
+}
+
+// past moves the cursor along the feed: over the page, or to the head when it was the last.
+func (out Issued) past(page FeedPage) Issued {
 	if page.More {
 		out.At, out.Tag = page.Last, page.LastTag
 	} else {
@@ -77,8 +86,8 @@ func feedChanged(in Issuing) Issued {
 		Drop:       true,
 		Deliveries: []Delivery{ownDelivery(&in.Stream, subscriptions.FeedChanged(in.Stream.ID.String()), in.Now)},
 		Base:       head.Position, At: head.Position, Tag: head.Tag, Signal: head.Position,
-		Generation: in.Page.Party.Generation,
-		Back:       in.Back, // the snapshot tells them
+		Generation: in.Page.Party.Generation, Quiet: in.Stream.Quiet,
+		Back: in.Back, // the snapshot tells them
 	}
 }
 

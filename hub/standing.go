@@ -62,7 +62,7 @@ type Rewritten struct {
 func Rewrite(was, w Stream, waiting, own []Delivery) (Rewritten, error) {
 	r := Rewritten{Stream: was}
 	s := &r.Stream
-	s.Settings, s.Status, s.Reason, s.By, s.Verified = w.Settings, w.Status, w.Reason, w.By, w.Verified
+	s.Settings, s.Status, s.Reason, s.By, s.Verified, s.Quiet = w.Settings, w.Status, w.Reason, w.By, w.Verified, w.Quiet
 	s.Version++
 	r.Forget = s.Status == subscriptions.Disabled
 	r.ToHead = was.Status == subscriptions.Disabled && !r.Forget

@@ -255,7 +255,7 @@ type Outbox interface {
 	// Stream and Streams read; the party's only (zero party: any). ErrNotFound.
 	Stream(ctx context.Context, party, id ID) (*Stream, error)
 	Streams(ctx context.Context, party ID) ([]Stream, error)
-	// SetStream writes settings, status, reason, by and Verified if Version still stands, and keeps own (verification,
+	// SetStream writes settings, status, reason, by, Verified and Quiet if Version still stands, and keeps own (verification,
 	// stream-updated) with it, all as Rewrite says. It reports how many unsettled deliveries were dropped by disabling.
 	SetStream(ctx context.Context, s Stream, own []Delivery) (written *Stream, dropped int, err error)
 	DeleteStream(ctx context.Context, party, id ID) error
@@ -281,8 +281,8 @@ type Outbox interface {
 	// Settle ends attempts, with what the receiver said.
 	Settle(ctx context.Context, stream ID, now int64, outcomes []Outcome) error
 	// Lease takes or keeps for node, until the given time, streams of the method that have something to do (one that is
-	// not enabled only what may leave it), and
-	// reports when the next waiting delivery is due (0: none). Attempts of a node that lost its lease have ended.
+	// not enabled only what may leave it), and reports when the next waiting delivery, or a digest, is due (0: none).
+	// Attempts of a node that lost its lease have ended.
 	Lease(ctx context.Context, node string, now, until int64, method string) (streams []ID, next int64, err error)
 	// DeadLetters reads deliveries that were given up.
 	DeadLetters(ctx context.Context, party ID, limit int) ([]DeadLetter, error)
@@ -305,6 +305,8 @@ type Issuing struct {
 	MoreBack bool
 	Room     int
 	Now      int64
+	// Digest: one is not settled yet.
+	Digest bool
 }
 
 // Issued is what was decided: deliveries to keep and where the cursors go.
@@ -314,7 +316,10 @@ type Issued struct {
 	Tag              Tag
 	Generation       int64
 	// Back are entries that are on the stream again: their exclusions end.
-	Back []ID
+	Back  []ID
+	Quiet int64
+	// Drained: of the feed nothing more is to be issued now, whatever the page says.
+	Drained bool
 	// Drop what is unsettled first (the party's generation moved on).
 	Drop bool
 }

@@ -23,6 +23,8 @@ type Stream struct {
 	CreatedAt int64
 	// Verified is when a verification was last asked for, to bound how often that is.
 	Verified int64
+	// Quiet is until when the feed is not issued: the next digest is not due before.
+	Quiet int64
 	// Failures counts failed attempts in a row on the stream, Failing is when the first of them ended (0: none), and
 	// Problem says what the last one was, or what was odd about the last success: shown in the status and to the operator.
 	Failures int

@@ -110,16 +110,17 @@ func (h *Hub) UpdateStream(ctx context.Context, c Caller, id string, edit func(S
 		if settings, err = settings.Validate(h.conf.AllowInsecureReceivers, h.conf.AllowReceivers...); err != nil {
 			return nil, err
 		}
+		own := h.redigest(s, settings)
 		if settings.Delivery == opened {
 			s.Settings = settings
 			s.Settings.Delivery = delivery // sealed as it was: sealing anew would look like another secret
-			return nil, nil
+			return own, nil
 		}
 		if s.Status == subscriptions.Paused && s.By == subscriptions.ByTransmitter {
 			s.Status, s.By, s.Reason = subscriptions.Enabled, subscriptions.ByReceiver, "" // it mended what we stopped for
 		}
 		s.Settings = h.sealSettings(s.ID, settings)
-		return nil, nil
+		return own, nil
 	})
 	return s, err
 }
@@ -238,6 +239,10 @@ func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfig
 	case events.MethodWebsocket:
 		endpoint = "ws" + strings.TrimPrefix(base, "http") + "/ssf/socket/" + s.ID.String() // wss of https
 	}
+	var digest int64
+	if s.Settings.Digests() {
+		digest = int64(s.Settings.DigestEvery().Seconds())
+	}
 	return events.StreamConfiguration{
 		StreamID:                s.ID.String(),
 		Issuer:                  h.conf.Issuer,
@@ -248,6 +253,7 @@ func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfig
 		Delivery:                &events.Delivery{Method: d.Method, EndpointURL: endpoint},
 		MinVerificationInterval: int64(VerificationInterval.Seconds()),
 		Description:             s.Settings.Description,
+		DigestInterval:          digest,
 	}, nil
 }
 

@@ -24,6 +24,12 @@ func StreamUpdated(streamID string, status Status, reason string) Event {
 	return Event{events.StreamUpdated, events.Opaque(streamID), payload}
 }
 
+// Digest tells that there are changes, and the cursor from which /delta tells them: a relying party asks when it suits
+// it (RFC 7642 section 3.5).
+func Digest(streamID, cursor string) Event {
+	return Event{events.Digest, events.Opaque(streamID), map[string]any{"cursor": cursor}}
+}
+
 // FeedChanged tells that what the party may see changed as a whole: it is to read a fresh snapshot.
 func FeedChanged(streamID string) Event {
 	return Event{events.FeedChanged, events.Opaque(streamID), map[string]any{}}

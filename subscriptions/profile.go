@@ -25,6 +25,7 @@ var (
 		events.RecoveryActivated, events.RecoveryInformationChanged,
 	}
 	valueTypes = []events.Type{events.ProvCreateFull, events.ProvPatchFull, events.ProvPutFull, events.TokenClaimsChange}
+	digests    = []events.Type{events.Digest}
 	// A Tidings stream is told by default what its copies and its sessions depend on.
 	tidingsDefaults = slices.Concat(scimTypes, []events.Type{
 		events.SessionRevoked, events.CredentialChange,
@@ -32,6 +33,9 @@ var (
 		events.IdentifierChanged, events.CredentialCompromise,
 	})
 )
+
+// rowTypes tell how an entry is: a digest takes their place. All others are told once, of signals.
+var rowTypes = slices.Concat(scimTypes, valueTypes, []events.Type{events.AccountDisabled, events.AccountEnabled, events.AccountPurged})
 
 // Offer is what a party's streams may ask for.
 type Offer struct {
@@ -45,9 +49,9 @@ type Offer struct {
 // Supported lists the event types that a stream may ask for: its events_supported (SC-04). It does not hold what belongs
 // to the stream itself (verification, stream-updated, feed-changed), which needs no asking.
 func (o Offer) Supported() []events.Type {
-	all := slices.Concat(scimTypes, caepTypes, riscTypes)
+	all := slices.Concat(scimTypes, caepTypes, riscTypes, digests)
 	if o.Profile == CAEP {
-		all = slices.Concat(caepTypes, riscTypes, scimTypes)
+		all = slices.Concat(caepTypes, riscTypes, scimTypes, digests)
 	}
 	if o.Values {
 		all = append(all, valueTypes...)
@@ -65,12 +69,18 @@ func (o Offer) Defaults() []events.Type {
 }
 
 // Delivered is a stream's events_delivered: what was asked for and is offered (SSF 1.0 section 8.1.1). Types that are
-// unknown are ignored (SC-05). It may be empty but is never nil, as the member is required even then (SC-21).
+// unknown are ignored (SC-05); on a stream of digests those are left out that a digest takes the place of. The list may be
+// empty but is never nil, as the member is required even then (SC-21).
 func (o Offer) Delivered(s Settings) []events.Type {
 	if s.Requested == nil {
 		return o.Defaults()
 	}
-	return slices.DeleteFunc(o.Supported(), func(t events.Type) bool { return !slices.Contains(s.Requested, t) })
+	delivered := slices.DeleteFunc(o.Supported(), func(t events.Type) bool { return !slices.Contains(s.Requested, t) })
+	instead := digests
+	if s.Digests() && slices.Contains(delivered, events.Digest) {
+		instead = rowTypes
+	}
+	return slices.DeleteFunc(delivered, func(t events.Type) bool { return slices.Contains(instead, t) })
 }
 
 func (o Offer) bounded(all []events.Type) []events.Type {
@@ -104,8 +114,10 @@ func ParseTypes(texts []string) (types []events.Type, err error) {
 
 // shortType is the last part of a type's URI, as people write it.
 func shortType(t events.Type) string {
-	if rest, is := strings.CutPrefix(string(t), "urn:ietf:params:scim:event:"); is {
-		return rest
+	for _, prefix := range []string{"urn:ietf:params:scim:event:", "urn:tidings:event:"} {
+		if rest, is := strings.CutPrefix(string(t), prefix); is {
+			return rest
+		}
 	}
 	return string(t[strings.LastIndexByte(string(t), '/')+1:])
 }

@@ -16,7 +16,8 @@ const (
 	maxEndpoint    = 2048 // bytes
 	maxHeader      = 4096 // bytes
 	maxRequested   = 64
-	maxType        = 512 // bytes of a requested type that is kept; no type of ours is longer
+	longestDigest  = 86400 // seconds
+	maxType        = 512   // bytes of a requested type that is kept; no type of ours is longer
 )
 
 // Invalid says which member of what a receiver asked for cannot be, and why: fit for the detail of a 400 answer. It
@@ -46,6 +47,9 @@ func (s Settings) Validate(allowInsecure bool, allowed ...netip.Prefix) (Setting
 			slices.Sort(s.Requested)
 			s.Requested = slices.Compact(s.Requested)
 		}
+	}
+	if s.DigestInterval < 0 || s.DigestInterval > longestDigest {
+		return Settings{}, &Invalid{"digest_interval", fmt.Sprintf("is not from 1 to %d seconds", longestDigest)}
 	}
 	if runes := []rune(s.Description); len(runes) > maxDescription {
 		s.Description = string(runes[:maxDescription])

@@ -1,6 +1,12 @@
 package subscriptions
 
-import "tidings/events"
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"tidings/events"
+)
 
 // Profile says what a party's streams get by default.
 type Profile string
@@ -62,4 +68,21 @@ type Settings struct {
 	Requested   []events.Type `json:"events_requested,omitzero"`
 	Delivery    Delivery      `json:"delivery"`
 	Description string        `json:"description,omitempty"`
+	// DigestInterval is the least time between two digests, in seconds; 0 for the usual one.
+	DigestInterval int64 `json:"digest_interval,omitempty"`
+}
+
+// usualDigest is how often a stream tells a digest that did not choose.
+const usualDigest = 60 // seconds
+
+// Digests reports whether the receiver chose to be told by digests. Who asks for all notices beside, as one does that
+// copies events_supported, has not chosen, and would be told nothing that it understands.
+func (s Settings) Digests() bool {
+	asks := func(t events.Type) bool { return slices.Contains(s.Requested, t) }
+	return asks(events.Digest) && slices.ContainsFunc(scimTypes, func(t events.Type) bool { return !asks(t) })
+}
+
+// DigestEvery is the least time between two digests.
+func (s Settings) DigestEvery() time.Duration {
+	return time.Duration(cmp.Or(s.DigestInterval, usualDigest)) * time.Second
 }

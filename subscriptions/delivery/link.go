@@ -27,7 +27,7 @@ type link struct {
 
 	mu      sync.Mutex
 	flying  map[string]flight // tokens that were sent, by jti
-	starved bool                 // there is more to send than there was room for
+	starved bool              // there is more to send than there was room for
 	closing bool
 }
 

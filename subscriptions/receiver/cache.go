@@ -189,12 +189,28 @@ func (c *Cache) forget() {
 	}
 }
 
-// Tell applies a received token; tokens that say nothing of a copy are passed over.
+// doubt is for news of changes that do not say of whom: every copy is asked about before its next use. The caller holds
+// mu.
+func (c *Cache) doubt() {
+	for id, h := range c.copies {
+		h.stale = true
+		c.copies[id] = h
+	}
+	for _, f := range c.fetching {
+		f.changed = math.MaxInt64
+	}
+}
+
+// Tell applies a received token; tokens that say nothing of a copy are passed over. Where digests come, CatchUp asks for
+// less.
 func (c *Cache) Tell(t events.Token) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t.Event == events.FeedChanged {
+	switch t.Event {
+	case events.FeedChanged:
 		c.forget()
+	case events.Digest:
+		c.doubt()
 	}
 	kind, ok := kinds[t.Event]
 	if !ok {

@@ -31,7 +31,13 @@ func receiverMembers(body web.Members, s *subscriptions.Settings) error {
 	if body.Has("events_requested") {
 		s.Requested = nil
 	}
+	if body.Has("digest_interval") {
+		s.DigestInterval = 0
+	}
 	if err := body.Get("description", &s.Description); err != nil {
+		return err
+	}
+	if err := body.Get("digest_interval", &s.DigestInterval); err != nil {
 		return err
 	}
 	return body.Get("events_requested", &s.Requested)
@@ -64,7 +70,7 @@ func merge(body web.Members, s *subscriptions.Settings, before events.StreamConf
 
 // replace is PUT: what is not sent is gone (UP-04).
 func replace(body web.Members, s *subscriptions.Settings, before events.StreamConfiguration) error {
-	s.Description, s.Requested = "", nil
+	s.Description, s.Requested, s.DigestInterval = "", nil, 0
 	if err := receiverMembers(body, s); err != nil {
 		return err
 	}

@@ -64,6 +64,8 @@ var findings = []finding{
 		LEFT JOIN stream s ON s.id = d.stream WHERE s.id IS NULL OR s.party <> d.party OR d.ord >= s.next_order`},
 	{"entry {id}: {n} deliveries of one kind wait, or were sent, on one stream", `SELECT entry, count(*) FROM delivery
 		WHERE entry IS NOT NULL AND signal = 0 AND NOT void GROUP BY stream, entry, sent HAVING count(*) > 1`},
+	{"stream {id}: {n} digests are not settled", `SELECT stream, count(*) FROM delivery
+		WHERE entry IS NULL AND type = 'urn:tidings:event:digest' GROUP BY stream HAVING count(*) > 1`},
 	{"delivery {id}: its grant ended or is missing (place {n})", `SELECT d.id, d.position FROM delivery d
 		JOIN party p ON p.id = d.party AND NOT p.agreement AND p.generation = d.generation
 		LEFT JOIN grants g ON g.party = d.party AND g.entry = d.entry

@@ -40,7 +40,7 @@ func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int,
 			return err
 		}
 		out := decide(*in)
-		more, issued = in.Page.More || in.MoreSignals || in.MoreBack, len(out.Deliveries) > 0
+		more, issued = in.Page.More && !out.Drained || in.MoreSignals || in.MoreBack, len(out.Deliveries) > 0
 		return issue(ctx, tx, held, out, now)
 	})
 	if err != nil {
@@ -57,8 +57,12 @@ func issuing(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, windo
 	in := &hub.Issuing{Stream: stream, Now: now, Room: window, SignalRows: map[hub.ID]hub.FeedRow{}}
 	b := &pgx.Batch{}
 	q := hub.FeedQuery{Party: stream.Party, After: stream.At, At: stream.At}
-	b.Queue(`SELECT count(*) FROM delivery WHERE stream = $1 AND entry IS NOT NULL`, stream.ID[:]).
-		Query(into(func(r *row) { in.Room -= int(r.int()) }))
+	b.Queue(`SELECT count(*) FILTER (WHERE entry IS NOT NULL), count(*) FILTER (WHERE entry IS NULL AND type = $2) > 0
+		FROM delivery WHERE stream = $1`, stream.ID[:], string(events.Digest)).
+		Query(into(func(r *row) {
+			in.Room -= int(r.int())
+			in.Digest = r.bool()
+		}))
 	queuePlace(b, q, &in.Page)
 	b.Queue(`SELECT `+signalColumns+` FROM signal_party sp JOIN signal s ON s.position = sp.position
 		WHERE sp.party = $1 AND sp.position > $2 ORDER BY sp.position LIMIT $3`, stream.Party[:], stream.Signal, window+1).
@@ -142,8 +146,8 @@ func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) e
 	b := &pgx.Batch{}
 	w.queue(b)
 	queueEndExclusions(b, s.ID, out.Back)
-	b.Queue(`UPDATE stream SET base = $2, at = $3, signal = $4, tag = $5, generation = $6, next_order = $7 WHERE id = $1`,
-		s.ID[:], out.Base, out.At, out.Signal, out.Tag[:], out.Generation, s.order)
+	b.Queue(`UPDATE stream SET base = $2, at = $3, signal = $4, tag = $5, generation = $6, next_order = $7, quiet = $8 WHERE id = $1`,
+		s.ID[:], out.Base, out.At, out.Signal, out.Tag[:], out.Generation, s.order, out.Quiet)
 	if len(out.Deliveries) > 0 {
 		b.Queue(`SELECT pg_notify('tidings', '')`)
 	}

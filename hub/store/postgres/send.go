@@ -405,8 +405,8 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 				OR s.lease_owner = $1 AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3)
 				OR (SELECT count(*) FROM delivery d WHERE d.stream = s.id AND d.entry IS NOT NULL) < $4 AND (
 					EXISTS (SELECT FROM signal_party sp WHERE sp.party = s.party AND sp.position > s.signal)
-					OR NOT p.agreement AND EXISTS (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at)
-					OR p.agreement AND EXISTS (SELECT FROM entry e WHERE e.position > s.at))
+					OR s.quiet <= $3 AND NOT p.agreement AND EXISTS (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at)
+					OR s.quiet <= $3 AND p.agreement AND EXISTS (SELECT FROM entry e WHERE e.position > s.at))
 				OR s.lease_owner <> $1 AND s.lease_owner <> ''
 					AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3 AND d.owner = s.lease_owner)))
 			ORDER BY s.id FOR NO KEY UPDATE OF s SKIP LOCKED`, plain(node), method, now, hub.Window, string(events.StreamUpdated)).
@@ -417,8 +417,9 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 					taken = append(taken, id[:])
 				}
 			}))
-		b.Queue(`SELECT min(d.due) FROM stream s JOIN delivery d ON d.stream = s.id
-			WHERE s.method = $1 AND (s.status = 'enabled' OR d.entry IS NULL AND d.type = $3) AND d.due > $2`,
+		b.Queue(`SELECT min(due) FROM (SELECT d.due FROM stream s JOIN delivery d ON d.stream = s.id
+				WHERE s.method = $1 AND (s.status = 'enabled' OR d.entry IS NULL AND d.type = $3) AND d.due > $2
+			UNION ALL SELECT quiet FROM stream WHERE method = $1 AND status = 'enabled' AND quiet > $2) x`,
 			method, now, string(events.StreamUpdated)).
 			Query(into(func(r *row) { next = r.int() }))
 		if err := tx.SendBatch(ctx, b).Close(); err != nil || len(streams) == 0 {

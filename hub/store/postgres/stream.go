@@ -11,7 +11,7 @@ import (
 )
 
 const streamColumns = `s.id, s.party, s.settings, s.status, s.reason, s.base, s.at, s.signal, s.tag, s.generation, s.version,
-	s.created_at, s.verified, s.failures, s.problem, s.set_by, s.failing`
+	s.created_at, s.verified, s.failures, s.problem, s.set_by, s.failing, s.quiet`
 
 func readStream(r *row) (s hub.Stream) {
 	s.ID, s.Party = r.id(), r.id()
@@ -19,7 +19,7 @@ func readStream(r *row) (s hub.Stream) {
 	s.Status, s.Reason = subscriptions.Status(r.text()), r.text()
 	s.Base, s.At, s.Signal, s.Tag, s.Generation, s.Version = r.int(), r.int(), r.int(), r.tag(), r.int(), r.int()
 	s.CreatedAt, s.Verified, s.Failures, s.Problem = r.int(), r.int(), int(r.int()), r.text()
-	s.By, s.Failing = subscriptions.By(r.text()), r.int()
+	s.By, s.Failing, s.Quiet = subscriptions.By(r.text()), r.int(), r.int()
 	return s
 }
 
@@ -51,11 +51,11 @@ func (s *Store) CreateStream(ctx context.Context, stream hub.Stream, limit int) 
 		toHead(&stream, head, p)
 		stream.Version = 1
 		_, err = tx.Exec(ctx, `INSERT INTO stream (id, party, settings, method, status, reason, base, at, signal, tag,
-				generation, version, created_at, verified, failures, problem, set_by, failing, next_order, lease_owner, lease_until)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8, $9, 1, $10, $11, $12, $13, $14, $15, 1, '', 0)`,
+				generation, version, created_at, verified, failures, problem, set_by, failing, quiet, next_order, lease_owner, lease_until)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7, $8, $9, 1, $10, $11, $12, $13, $14, $15, $16, 1, '', 0)`,
 			stream.ID[:], stream.Party[:], string(settings), stream.Settings.Delivery.Method, string(stream.Status),
 			plain(stream.Reason), stream.At, stream.Tag[:], stream.Generation, stream.CreatedAt, stream.Verified,
-			stream.Failures, plain(stream.Problem), string(stream.By), stream.Failing)
+			stream.Failures, plain(stream.Problem), string(stream.By), stream.Failing, stream.Quiet)
 		return err
 	})
 	if err != nil {
@@ -185,10 +185,10 @@ func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Deli
 		queueDeliveries(b, own)
 		b.Queue(`UPDATE stream SET settings = $2, method = $3, status = $4, reason = $5, verified = $6, version = $7,
 				base = $8, at = $9, signal = $10, tag = $11, generation = $12, next_order = $13, set_by = $14,
-				failures = $15, failing = $16, problem = $17 WHERE id = $1`,
+				failures = $15, failing = $16, problem = $17, quiet = $18 WHERE id = $1`,
 			set.ID[:], string(settings), written.Settings.Delivery.Method, string(written.Status), written.Reason, written.Verified,
 			written.Version, written.Base, written.At, written.Signal, written.Tag[:], written.Generation, set.order,
-			string(written.By), written.Failures, written.Failing, plain(written.Problem))
+			string(written.By), written.Failures, written.Failing, plain(written.Problem), written.Quiet)
 		b.Queue(`SELECT pg_notify('tidings', '')`)
 		return tx.SendBatch(ctx, b).Close()
 	})

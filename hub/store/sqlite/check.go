@@ -116,6 +116,7 @@ var rules = []rule{
 		"GROUP BY stream, entry HAVING count(*) > 1"},
 	{"two sent deliveries of an entry", "SELECT entry FROM delivery WHERE entry IS NOT NULL AND signal = 0 AND sent = 1 AND void = 0 AND kind <> 'removed' " +
 		"GROUP BY stream, entry HAVING count(*) > 1"},
+	{"two digests are not settled of stream", "SELECT stream FROM delivery WHERE entry IS NULL AND type = 'urn:tidings:event:digest' GROUP BY stream HAVING count(*) > 1"},
 	{"delivery of a grant that ended", "SELECT d.id FROM delivery d JOIN party p ON p.id = d.party " +
 		"LEFT JOIN grants g ON g.party = d.party AND g.entry = d.entry WHERE d.entry IS NOT NULL AND d.void = 0 AND d.kind <> 'removed' " +
 		"AND p.agreement = 0 AND g.ended <> 0"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"tidings/events"
 	"tidings/hub"
 	"tidings/subscriptions"
 )
@@ -62,7 +63,11 @@ func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Iss
 	if err := c.issuingRows(in); err != nil {
 		return nil, nil, err
 	}
-	in.Excluded, err = c.off(st.ID, in.Page.Rows, in.Signals)
+	if in.Excluded, err = c.off(st.ID, in.Page.Rows, in.Signals); err != nil || !st.Settings.Digests() {
+		return in, unsettled, err
+	}
+	err = c.value("SELECT EXISTS (SELECT 1 FROM delivery WHERE stream = ? AND entry IS NULL AND type = ?)",
+		[]any{stream[:], string(events.Digest)}, &in.Digest)
 	return in, unsettled, err
 }
 
@@ -105,7 +110,7 @@ func (c *conn) signals(query string, args ...any) (found []hub.Signal, err error
 
 // remains: rows or signals stand after the new cursor.
 func remains(in hub.Issuing, out hub.Issued) bool {
-	more := in.Page.More || in.MoreSignals || in.MoreBack || in.Page.Last > out.At && len(in.Page.Rows) > 0
+	more := in.MoreSignals || in.MoreBack || !out.Drained && (in.Page.More || in.Page.Last > out.At && len(in.Page.Rows) > 0)
 	if n := len(in.Signals); n > 0 {
 		more = more || in.Signals[n-1].Position > out.Signal
 	}
@@ -127,13 +132,13 @@ func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (
 		return false, err
 	}
 	st := in.Stream
-	st.Base, st.At, st.Signal, st.Tag, st.Generation = out.Base, out.At, out.Signal, out.Tag, out.Generation
+	st.Base, st.At, st.Signal, st.Tag, st.Generation, st.Quiet = out.Base, out.At, out.Signal, out.Tag, out.Generation, out.Quiet
 	if !out.Drop && len(out.Deliveries) == 0 && len(out.Back) == 0 && st.Base == in.Stream.Base && st.At == in.Stream.At && st.Signal == in.Stream.Signal &&
 		st.Tag == in.Stream.Tag && st.Generation == in.Stream.Generation {
 		return false, nil
 	}
-	return true, c.exec("UPDATE stream SET base = ?, at = ?, signal = ?, tag = ?, generation = ? WHERE id = ?",
-		st.Base, st.At, st.Signal, st.Tag[:], st.Generation, st.ID[:])
+	return true, c.exec("UPDATE stream SET base = ?, at = ?, signal = ?, tag = ?, generation = ?, quiet = ? WHERE id = ?",
+		st.Base, st.At, st.Signal, st.Tag[:], st.Generation, st.Quiet, st.ID[:])
 }
 
 // window is what a stream has not settled, in a transaction.

@@ -93,11 +93,11 @@ func (c *conn) owners(stream hub.ID, outcomes []hub.Outcome) (map[string]hub.ID,
 	return owners, err
 }
 
-// hasWork says of a stream s and its party p whether there is anything to do: rows, signals, subjects that are
-// back or another generation to issue, deliveries to send, or attempts that run: the node's own, or those of one that lost its lease. Parameters: now,
-// twice.
-const hasWork = "(p.agreement <> 0 AND (SELECT position FROM head) > s.at" +
-	" OR p.agreement = 0 AND EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at)" +
+// hasWork says of a stream s and its party p whether there is anything to do: rows, signals, subjects that are back or
+// another generation to issue, deliveries to send, or attempts that run: the node's own, or those of one that lost its
+// lease. Parameters: now, three times.
+const hasWork = "(s.quiet <= ? AND CASE p.agreement WHEN 0 THEN EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at)" +
+	" ELSE (SELECT position FROM head) > s.at END" +
 	" OR EXISTS (SELECT 1 FROM signal_party x WHERE x.party = s.party AND x.position > s.signal)" +
 	" OR EXISTS (SELECT 1 FROM exclusion x WHERE x.stream = s.id AND x.back <> 0)" +
 	" OR s.generation <> p.generation" +
@@ -112,9 +112,10 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 	var taken map[hub.ID]string
 	look := func(c *conn) error {
 		taken = map[hub.ID]string{}
-		if err := c.value("SELECT coalesce(min(d.due), 0) FROM stream s CROSS JOIN delivery d ON d.stream = s.id "+
-			"WHERE s.method = ? AND (s.status = ? OR d.entry IS NULL AND d.type = ?) AND d.due > ? AND d.busy <= ?",
-			[]any{method, string(subscriptions.Enabled), string(events.StreamUpdated), now, now}, &next); err != nil {
+		if err := c.value("SELECT coalesce(min(due), 0) FROM (SELECT d.due FROM stream s CROSS JOIN delivery d ON d.stream = s.id "+
+			"WHERE s.method = ?1 AND (s.status = ?2 OR d.entry IS NULL AND d.type = ?3) AND d.due > ?4 AND d.busy <= ?4 "+
+			"UNION ALL SELECT quiet FROM stream WHERE method = ?1 AND status = ?2 AND quiet > ?4)",
+			[]any{method, string(subscriptions.Enabled), string(events.StreamUpdated), now}, &next); err != nil {
 			return err
 		}
 		return c.each(func(r row) error {
@@ -125,7 +126,7 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 			return err
 		}, "SELECT s.id, s.lease_owner FROM stream s JOIN party p ON p.id = s.party WHERE s.method = ? "+
 			"AND (s.lease_owner IN ('', ?) OR s.lease_until <= ?) AND (s.status = ? AND "+hasWork+" OR s.status <> ? AND "+announces+") ORDER BY s.id",
-			method, node, now, string(subscriptions.Enabled), now, now,
+			method, node, now, string(subscriptions.Enabled), now, now, now,
 			string(subscriptions.Enabled), string(events.StreamUpdated), now, now)
 	}
 	// Most looks find nothing, and looking needs no lock. What is found is looked at again under it.

@@ -7,11 +7,11 @@ import (
 )
 
 const streamColumns = "s.id, s.party, s.settings, s.status, s.reason, s.base, s.at, s.tag, s.signal, s.generation, s.version, s.created_at, " +
-	"s.verified, s.failures, s.problem, s.set_by, s.failing"
+	"s.verified, s.failures, s.problem, s.set_by, s.failing, s.quiet"
 
 func streamTargets(s *hub.Stream) []any {
 	return []any{id(&s.ID), id(&s.Party), jsonColumn{&s.Settings}, &s.Status, &s.Reason, &s.Base, &s.At, tag(&s.Tag), &s.Signal,
-		&s.Generation, &s.Version, &s.CreatedAt, &s.Verified, &s.Failures, &s.Problem, &s.By, &s.Failing}
+		&s.Generation, &s.Version, &s.CreatedAt, &s.Verified, &s.Failures, &s.Problem, &s.By, &s.Failing, &s.Quiet}
 }
 
 func (c *conn) streams(query string, args ...any) (found []hub.Stream, err error) {
@@ -59,9 +59,9 @@ func (s *Store) CreateStream(ctx context.Context, st hub.Stream, limit int) (*hu
 			return err
 		}
 		return c.exec("INSERT INTO stream (id, party, method, settings, status, reason, base, at, tag, signal, generation, version, created_at, "+
-			"verified, failures, problem, set_by, failing, next_order, lease_owner, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', 0)",
+			"verified, failures, problem, set_by, failing, quiet, next_order, lease_owner, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, '', 0)",
 			st.ID[:], st.Party[:], st.Settings.Delivery.Method, settings, string(st.Status), st.Reason, st.Base, st.At, st.Tag[:], st.Signal,
-			st.Generation, st.Version, st.CreatedAt, st.Verified, st.Failures, st.Problem, string(st.By), st.Failing)
+			st.Generation, st.Version, st.CreatedAt, st.Verified, st.Failures, st.Problem, string(st.By), st.Failing, st.Quiet)
 	})
 	if err != nil {
 		return nil, err
@@ -187,9 +187,9 @@ func (c *conn) setStream(s hub.Stream) error {
 		return err
 	}
 	return c.exec("UPDATE stream SET method = ?, settings = ?, status = ?, reason = ?, base = ?, at = ?, tag = ?, signal = ?, generation = ?, "+
-		"version = ?, verified = ?, failures = ?, problem = ?, set_by = ?, failing = ? WHERE id = ?",
+		"version = ?, verified = ?, failures = ?, problem = ?, set_by = ?, failing = ?, quiet = ? WHERE id = ?",
 		s.Settings.Delivery.Method, settings, string(s.Status), s.Reason, s.Base, s.At, s.Tag[:], s.Signal, s.Generation,
-		s.Version, s.Verified, s.Failures, s.Problem, string(s.By), s.Failing, s.ID[:])
+		s.Version, s.Verified, s.Failures, s.Problem, string(s.By), s.Failing, s.Quiet, s.ID[:])
 }
 
 // addOwn keeps deliveries that belong to the stream itself.
