@@ -13,6 +13,9 @@ import (
 // each digest's page begins where the one before was made, and whoever reads from each of them misses nothing
 // (TestFollowingDigests). Signals are told one by one as on any stream.
 //
+// A subject that was taken off the stream counts as any other: a digest is about nobody, and what would be passed over in
+// silence would be missing when the subject is back.
+//
 // At most one digest is unsettled, and none is made before the stream's interval is over: until then the cursor stands
 // still, and what comes meanwhile belongs to the next one. So a receiver that is away for a week gets one.
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings/events"
 	. "tidings/subscriptions"
@@ -193,6 +194,33 @@ func TestAllowedReceivers(t *testing.T) {
 		_, err := Settings{Delivery: Delivery{Method: events.MethodPush, EndpointURL: url}}.Validate(false, inside)
 		if (err == nil) != want {
 			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+// A stream of digests is told those and signals; one that asks for everything has not chosen digests.
+func TestDigestStreams(t *testing.T) {
+	o := Offer{Profile: Tidings}
+	for _, row := range []struct {
+		ask, want []events.Type
+	}{
+		{[]events.Type{events.Digest}, []events.Type{events.Digest}},
+		{[]events.Type{events.ProvPatchNotice, events.AccountDisabled, events.SessionRevoked, events.Digest},
+			[]events.Type{events.SessionRevoked, events.Digest}},
+		{o.Supported(), slices.DeleteFunc(o.Supported(), func(t events.Type) bool { return t == events.Digest })},
+	} {
+		if got := o.Delivered(Settings{Requested: row.ask}); !slices.Equal(got, row.want) {
+			t.Errorf("%v: %v", row.ask, got)
+		}
+	}
+	bounded := Offer{Types: []events.Type{events.SessionRevoked, events.FeedAdd}}
+	if got := bounded.Delivered(Settings{Requested: []events.Type{events.Digest, events.FeedAdd}}); !slices.Equal(got, []events.Type{events.FeedAdd}) {
+		t.Errorf("where digests are not offered: %v", got)
+	}
+	for seconds, fine := range map[int64]bool{-1: false, 0: true, 1: true, 86400: true, 86401: false} {
+		s, err := Settings{DigestInterval: seconds}.Validate(false)
+		if (err == nil) != fine || fine && seconds > 0 && s.DigestEvery() != time.Duration(seconds)*time.Second {
+			t.Errorf("%d: %v", seconds, err)
 		}
 	}
 }

@@ -418,6 +418,46 @@ func TestPatch(t *testing.T) {
 	tr.want(400, "PATCH", streams, `{"stream_id":"`+id+`","delivery":{"method":"urn:ietf:rfc:8936","endpoint_url":"https://elsewhere.example/"}}`)
 }
 
+// WS-01: where the socket is, the hub says; a receiver may only say it back.
+func TestWebsocketStream(t *testing.T) {
+	tr := open(t, "https://hub.example")
+	id, made := tr.create(`{"delivery":{"method":"urn:tidings:delivery:websocket","endpoint_url":"wss://shop.example/"}}`)
+	where := "wss://hub.example/ssf/socket/" + id
+	if d := made.body["delivery"].(map[string]any); d["endpoint_url"] != where || d["method"] != "urn:tidings:delivery:websocket" {
+		t.Errorf("made %v", d)
+	}
+	of := func(url string) string {
+		return `{"stream_id":"` + id + `","delivery":{"method":"urn:tidings:delivery:websocket","endpoint_url":"` + url + `"}}`
+	}
+	tr.want(200, "PUT", streams, of(where))
+	tr.want(400, "PUT", streams, of("wss://shop.example/"))
+	tr.want(400, "POST", streams, `{"delivery":{"method":"urn:tidings:delivery:websocket","authorization_header":"x"}}`)
+}
+
+// A stream of digests shows its interval, which the receiver chooses within bounds; other streams have none.
+func TestDigestInterval(t *testing.T) {
+	tr := open(t, "https://hub.example")
+	id, made := tr.create(`{"events_requested":["urn:tidings:event:digest"]}`)
+	if made.body["digest_interval"] != float64(60) || fmt.Sprint(made.body["events_delivered"]) != "[urn:tidings:event:digest]" {
+		t.Errorf("made %v", made.body)
+	}
+	for _, c := range []struct {
+		method, members string
+		want            any
+	}{
+		{"PATCH", `"digest_interval":300`, 300.0}, {"PATCH", `"description":"x"`, 300.0}, {"PATCH", `"digest_interval":null`, 60.0},
+		{"PUT", `"events_requested":["urn:tidings:event:digest"],"digest_interval":86400`, 86400.0},
+		{"PUT", `"events_requested":["urn:tidings:event:digest"]`, 60.0}, {"PATCH", `"events_requested":null`, nil},
+	} {
+		if got := tr.want(200, c.method, streams, `{"stream_id":"`+id+`",`+c.members+`}`).body["digest_interval"]; got != c.want {
+			t.Errorf("%s %s: %v", c.method, c.members, got)
+		}
+	}
+	for _, bad := range []string{`-1`, `86401`, `1.5`, `"60"`, `[]`} {
+		tr.want(400, "PATCH", streams, `{"stream_id":"`+id+`","digest_interval":`+bad+`}`)
+	}
+}
+
 // UP-04 to UP-09.
 func TestPut(t *testing.T) {
 	tr := open(t, "https://hub.example")

@@ -19,7 +19,8 @@ func Run(t *testing.T, factory Factory) {
 		tests map[string]func(f *fixture)
 	}{
 		{"Commit", commitTests}, {"Reference", referenceTests}, {"Wide", wideTests}, {"Grant", grantTests}, {"Party", partyTests},
-		{"Feed", feedTests}, {"Concurrent", concurrentTests}, {"Race", raceTests}, {"Stream", streamTests}, {"Choose", chooseTests}, {"Issue", issueTests}, {"Send", sendTests},
+		{"Feed", feedTests}, {"Concurrent", concurrentTests}, {"Race", raceTests}, {"Stream", streamTests}, {"Choose", chooseTests}, {"Issue", issueTests},
+		{"Digest", digestTests}, {"Send", sendTests},
 		{"Attempt", attemptTests}, {"Signal", signalTests}, {"Standing", standingTests}, {"Lease", leaseTests}, {"Scratch", scratchTests}, {"Trim", trimTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
