@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"tidings/events"
 )
 
 // Config is what the program decides for the engine.
@@ -18,7 +16,10 @@ type Config struct {
 	AllowInsecureReceivers bool
 	// AllowReceivers are addresses besides the public internet that may be pushed to.
 	AllowReceivers []netip.Prefix
-	Log            *slog.Logger
+	// KeySetAge is how long receivers may keep the key set before they ask again; 0 for DefaultKeySetAge. All processes on
+	// one store are to have the same.
+	KeySetAge time.Duration
+	Log       *slog.Logger
 	// Now is the clock; nil for the real one.
 	Now func() time.Time
 }
@@ -49,6 +50,9 @@ func Open(ctx context.Context, s Store, keyFile []byte, c Config) (*Hub, error) 
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.KeySetAge == 0 {
+		c.KeySetAge = DefaultKeySetAge
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -60,11 +64,15 @@ func Open(ctx context.Context, s Store, keyFile []byte, c Config) (*Hub, error) 
 // Issuer is the public URL of the hub.
 func (h *Hub) Issuer() string { return h.conf.Issuer }
 
-// KeySet holds the public keys that receivers check tokens with.
-func (h *Hub) KeySet(context.Context) (events.KeySet, error) { return h.keys.KeySet() }
-
 // Check verifies the whole store (fsck).
-func (h *Hub) Check(ctx context.Context) ([]string, error) { return h.store.Check(ctx) }
+func (h *Hub) Check(ctx context.Context) ([]string, error) {
+	problems, err := h.store.Check(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unpublished, err := h.checkKeys(ctx)
+	return append(problems, unpublished...), err
+}
 
 // Head is where the log stands.
 func (h *Hub) Head(ctx context.Context) (Head, error) { return h.store.Head(ctx) }

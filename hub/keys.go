@@ -15,8 +15,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"tidings/events"
 )
 
 const keyFileHead = "tidings-key-1 "
@@ -36,16 +34,17 @@ func Unused(ctx context.Context, s Store) (bool, error) {
 	return len(secrets) == 0, err
 }
 
-// Keys are the secrets of a store, unwrapped. A secret never changes under its name, so what was read once is kept.
+// Keys are the secrets of a store, unwrapped. A secret never changes under its name, so what was read once is kept; the
+// keyring does, and is known by its version.
 type Keys struct {
-	store   Store
-	wrap    cipher.AEAD
-	seal    cipher.AEAD
-	sealID  [4]byte
-	signers map[events.Algorithm]*events.Signer
+	store  Store
+	wrap   cipher.AEAD
+	seal   cipher.AEAD
+	sealID [4]byte
 
 	mu      sync.Mutex
 	sectors map[ID]*sector
+	ring    *keyring // the newest that was read
 }
 
 // sector is the key under which a group of parties knows entries: one AES block per subject id, so that no table is
@@ -61,7 +60,7 @@ func OpenKeys(ctx context.Context, s Store, keyFile []byte) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keys{store: s, wrap: newAEAD(key), signers: map[events.Algorithm]*events.Signer{}, sectors: map[ID]*sector{}}
+	k := &Keys{store: s, wrap: newAEAD(key), sectors: map[ID]*sector{}}
 	// "check" is the first secret of a store: if it opens, so does everything else.
 	if _, err := k.secret(ctx, "check", random32); err != nil {
 		return nil, err
@@ -73,10 +72,8 @@ func OpenKeys(ctx context.Context, s Store, keyFile []byte) (*Keys, error) {
 	k.seal = newAEAD(seal)
 	sum := sha256.Sum256(seal)
 	copy(k.sealID[:], sum[:])
-	for _, alg := range []events.Algorithm{events.ES256, events.RS256} {
-		if k.signers[alg], err = k.signer(ctx, alg); err != nil {
-			return nil, err
-		}
+	if err := k.initKeyring(ctx); err != nil {
+		return nil, fmt.Errorf("open signing keys: %w", err)
 	}
 	return k, nil
 }
@@ -124,47 +121,23 @@ func (k *Keys) secret(ctx context.Context, name string, make func() ([]byte, err
 		if err != nil {
 			return nil, fmt.Errorf("make secret %s: %w", name, err)
 		}
-		wrapped := k.wrap.Seal(nil, nil, fresh, []byte(name))
-		if kept, err = k.store.InitSecret(ctx, Secret{Name: name, Wrapped: wrapped, CreatedAt: time.Now().UnixMicro()}); err != nil {
+		if kept, err = k.store.InitSecret(ctx, k.wrapped(name, fresh)); err != nil {
 			return nil, fmt.Errorf("keep secret %s: %w", name, err)
 		}
 	}
-	open, err := k.wrap.Open(nil, nil, kept.Wrapped, []byte(name))
+	return k.open(kept)
+}
+
+func (k *Keys) wrapped(name string, plain []byte) Secret {
+	return Secret{Name: name, Wrapped: k.wrap.Seal(nil, nil, plain, []byte(name)), CreatedAt: time.Now().UnixMicro()}
+}
+
+func (k *Keys) open(s Secret) ([]byte, error) {
+	plain, err := k.wrap.Open(nil, nil, s.Wrapped, []byte(s.Name))
 	if err != nil {
 		return nil, ErrWrongKey
 	}
-	return open, nil
-}
-
-func (k *Keys) signer(ctx context.Context, alg events.Algorithm) (*events.Signer, error) {
-	der, err := k.secret(ctx, "sign:"+string(alg), func() ([]byte, error) {
-		key, err := events.GenerateKey(alg)
-		if err != nil {
-			return nil, err
-		}
-		return events.MarshalPrivate(key)
-	})
-	if err != nil {
-		return nil, err
-	}
-	key, err := events.ParsePrivate(der)
-	if err != nil {
-		return nil, fmt.Errorf("read signing key: %w", err)
-	}
-	kid, err := events.KeyID(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	return events.NewSigner(key, alg, kid)
-}
-
-// KeySet holds the public keys that receivers check tokens with.
-func (k *Keys) KeySet() (events.KeySet, error) {
-	var public []events.PublicKey
-	for _, alg := range []events.Algorithm{events.ES256, events.RS256} {
-		public = append(public, k.signers[alg].PublicKey())
-	}
-	return events.NewKeySet(public...)
+	return plain, nil
 }
 
 func (k *Keys) sector(ctx context.Context, id ID) (*sector, error) {

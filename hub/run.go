@@ -23,7 +23,8 @@ const (
 )
 
 // Run does what nobody calls for: it goes on with wide lines, writes the tombstones of grants whose end has come, erases
-// what signals no longer need, forgets what is older than tombstones live, notes when credentials were used, and fans out hints. It returns when ctx ends.
+// what signals no longer need, forgets what is older than tombstones live, lets next keys sign whose time has come, notes
+// when credentials were used, and fans out hints. It returns when ctx ends.
 // Any number of processes may run it on one store: every step is compared and swapped.
 func (h *Hub) Run(ctx context.Context) error {
 	watch := h.store.Watch(ctx)
@@ -48,11 +49,11 @@ func (h *Hub) Run(ctx context.Context) error {
 			h.hint()
 			err = h.FinishEchoes(ctx)
 		case <-sweep.C:
-			err = errors.Join(h.FinishEchoes(ctx), h.Sweep(ctx))
+			err = errors.Join(h.FinishEchoes(ctx), h.Sweep(ctx), h.AdvanceKeys(ctx))
 		case <-erase.C:
 			_, err = h.store.EraseSignals(ctx, h.now(), MaxMoves)
 		case <-trim.C:
-			err = h.trim(ctx)
+			err = errors.Join(h.trim(ctx), h.ForgetKeys(ctx))
 		case <-note.C:
 			err = h.NoteUses(ctx)
 		}

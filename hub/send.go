@@ -205,7 +205,7 @@ func outgoing(d Delivery, tokens []SignedToken) (out []Outgoing) {
 // prepare makes a delivery's tokens if it has none. Only trouble of this process is an error: what cannot be made
 // becomes a dead letter, and what says nothing is withdrawn.
 func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
-	a := Attempt{Delivery: s.Delivery.ID, Generation: s.Party.Generation, Position: s.Delivery.Position}
+	a := Attempt{Delivery: s.Delivery.ID, Generation: s.Party.Generation, Position: s.Delivery.Position, Keyring: s.Keyring}
 	if s.Row != nil && s.Row.Grant != nil {
 		a.Given, a.Regraded = s.Row.Grant.Given, s.Row.Grant.Regraded
 	}
@@ -219,7 +219,7 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 		return a, nil
 	}
 	if len(s.Delivery.Tokens) > 0 {
-		a.Left = s.Delivery.left()
+		a.Left, a.First = s.Delivery.left(), s.Delivery.Tokens[0].JTI
 		return a, nil
 	}
 	sector, err := h.keys.sector(ctx, s.Party.Sector)
@@ -236,20 +236,24 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 		h.log.Warn("event cannot be made", "delivery", s.Delivery.ID, "error", err)
 		return a, nil
 	}
-	profile := subscriptions.Profile(s.Party.Profile)
-	signer := h.keys.signers[subscriptions.AlgorithmFor(profile)]
+	ring, err := h.keys.keyring(ctx, s.Keyring)
+	if err != nil {
+		return a, err
+	}
+	a.Keyring = ring.version
+	signer, kid := ring.signer(s.algorithm())
 	for _, e := range told {
 		jti := events.NewJTI()
 		compact, err := signer.Sign(events.Token{
 			Issuer: h.conf.Issuer, JTI: jti, IssuedAt: h.now() / 1e6, Audience: events.Audience{s.Party.Audience},
-			SubID: e.Subject, Txn: sector.transaction(s.Delivery.Txn), Event: e.Type, Payload: e.Payload,
+			SubID: e.Subject, Txn: sector.transaction(s.Delivery.cause()), Event: e.Type, Payload: e.Payload,
 		})
 		if err != nil {
 			a.Dead, a.Tokens = "token cannot be made", nil
 			h.log.Warn("token cannot be made", "delivery", s.Delivery.ID, "type", e.Type, "error", err)
 			return a, nil
 		}
-		a.Tokens = append(a.Tokens, SignedToken{JTI: jti, Compact: compact})
+		a.Tokens = append(a.Tokens, SignedToken{JTI: jti, KeyID: kid, Compact: compact})
 	}
 	a.Withdraw = len(a.Tokens) == 0
 	return a, nil
@@ -285,6 +289,19 @@ func (h *Hub) carried(ctx context.Context, sector *sector, s Sending) (map[strin
 	out["active"] = e.Active
 	h.dress(out, e.Type, sector.subject(e.ID), s.version())
 	return out, nil
+}
+
+// cause is the txn of what led to a delivery. Its line may be forgotten by now (Trim); then the line's place stands for
+// it, or one txn would join all that waited that long (SP-09).
+func (d Delivery) cause() string {
+	if d.Txn != "" {
+		return d.Txn
+	}
+	return "position " + strconv.FormatInt(d.Position, 10)
+}
+
+func (s Sending) algorithm() events.Algorithm {
+	return subscriptions.AlgorithmFor(subscriptions.Profile(s.Party.Profile))
 }
 
 // translateEvents turns a delivery into the events that its stream takes, under the grant as it stands now.
@@ -374,6 +391,10 @@ func (h *Hub) signalEvents(o subscriptions.Occasion, s Sending, terms consent.Te
 func (h *Hub) Settle(ctx context.Context, stream ID, outcomes []Outcome) error {
 	if len(outcomes) == 0 {
 		return nil
+	}
+	outcomes, err := h.afterKeys(ctx, outcomes)
+	if err != nil {
+		return fmt.Errorf("settle: %w", err)
 	}
 	if err := h.store.Settle(ctx, stream, h.now(), outcomes); err != nil {
 		return fmt.Errorf("settle: %w", err)

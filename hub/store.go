@@ -32,6 +32,8 @@ var (
 	ErrTaken = errors.New("already taken")
 	// ErrLimit: a bound on what a caller may grow was reached.
 	ErrLimit = errors.New("limit reached")
+	// ErrInUse: something else still needs it.
+	ErrInUse = errors.New("still in use")
 	// ErrBusy: the store pushes back; the caller may try again.
 	ErrBusy = errors.New("store is busy")
 	// ErrNewer: the store was written by a newer version of the program.
@@ -205,17 +207,29 @@ type State interface {
 	// what stands there afterwards.
 	Secrets(ctx context.Context) ([]Secret, error)
 	InitSecret(ctx context.Context, s Secret) (Secret, error)
+	// Secret reads the one of a name; ErrNotFound.
+	Secret(ctx context.Context, name string) (Secret, error)
+	// SwapKeyring replaces the secret Keyring if Version is still the one that stands there, and counts it up
+	// (ErrConflict; ErrNotFound). It is refused with ErrInUse while tokens that are not settled were signed with one of
+	// the dropped keys: their receivers could not check them any more.
+	SwapKeyring(ctx context.Context, s Secret, dropped []string) (Secret, error)
 
 	// Check verifies the whole database against the invariants and reports what is wrong, in words with ids only.
 	Check(ctx context.Context) (problems []string, err error)
 }
 
-// Secret is a wrapped key. Name is unique: "seal", "subject:<sector>", "sign:ES256:<kid>", "check".
+// Secret is a wrapped key, or several. Name is unique: "check", "seal", "subject:<sector>", Keyring. What stands under a
+// name never changes, except the keyring.
 type Secret struct {
 	Name      string
 	Wrapped   []byte
 	CreatedAt int64
+	Version   int64 // from 1
 }
+
+// Keyring is the name of the one secret that can be replaced (SwapKeyring): the signing keys and their states, sealed as
+// one text, so that a change of several keys is one write.
+const Keyring = "keyring"
 
 // FeedQuery asks for rows of a party with position > After and up to the head, at most Limit.
 type FeedQuery struct {
@@ -275,11 +289,18 @@ type Outbox interface {
 	// Sendable reads deliveries whose turn it is and that may leave (MayLeave), with what is needed to check and make them, in one snapshot.
 	Sendable(ctx context.Context, stream ID, now int64, limit int) ([]Sending, error)
 	// Begin starts attempts: each delivery is begun only if it is still there and not busy, its grant (or agreement)
-	// stands as it did in the Sending, and its tokens are kept with it. Those that may not be told any more are
-	// withdrawn. It returns, per attempt, whether it may go out now.
+	// stands as it did in the Sending, the keyring is still of the version that the attempt was prepared under, and its
+	// tokens are kept with it. Those that may not be told any more are withdrawn. It returns, per attempt, whether it may
+	// go out now.
 	Begin(ctx context.Context, now int64, attempts []Attempt) ([]bool, error)
 	// Settle ends attempts, with what the receiver said.
 	Settle(ctx context.Context, stream ID, now int64, outcomes []Outcome) error
+	// Signed counts, by the id of the key that signed them, the tokens that are not settled. The empty id stands for those
+	// that were kept before ids of keys were kept with them.
+	Signed(ctx context.Context) (map[string]int, error)
+	// Recall un-makes the deliveries whose tokens a key signed (Recalled) and counts the keyring's version up, so that no
+	// attempt begins with what was read before. It returns how many tokens are left, all of attempts under way.
+	Recall(ctx context.Context, kid string, now int64) (left int, err error)
 	// Lease takes or keeps for node, until the given time, streams of the method that have something to do (one that is
 	// not enabled only what may leave it), and reports when the next waiting delivery, or a digest, is due (0: none).
 	// Attempts of a node that lost its lease have ended.
@@ -334,6 +355,8 @@ type Sending struct {
 	Policy   consent.Policy
 	// Actor and Source are of the line that led to the delivery; empty once the log has forgotten it.
 	Actor, Source string
+	// Keyring is the keyring's version, 0 when there is none.
+	Keyring int64
 }
 
 // Attempt begins to send a delivery.
@@ -346,8 +369,13 @@ type Attempt struct {
 	// Left is how many of the tokens it had in the Sending were not settled; another value means that one of those that
 	// would leave was acknowledged since. Cut as in Delivery.
 	Left, Cut int
+	// First is the jti of the first token it had in the Sending; another one means that its tokens were made anew since.
+	First string
 	// Given, Regraded and Generation are what the Sending showed; another value means that the grant is another one.
 	Given, Regraded, Generation int64
+	// Keyring is the version that the tokens were signed or read under; with another one the attempt does not begin: the
+	// key may be published no longer.
+	Keyring int64
 	// Position is the delivery's in the Sending; another value means that it absorbed a change since.
 	Position int64
 	// Withdraw: nothing may be told (any more); drop it. Dead: it cannot be made; keep a dead letter.
@@ -358,7 +386,7 @@ type Attempt struct {
 // Outcome is what a receiver said of one token.
 type Outcome struct {
 	JTI  string
-	Next subscriptions.Next // Done, Retry at Due, or Dead
+	Next subscriptions.Next // Done, Retry at Due, Remake at Due, or Dead
 	Due  int64
 	// Attempt is the one that this is the end of (Outgoing.Attempts); 0 for a word that comes by itself, as in a poll. The
 	// end of an attempt that is not the latest ends nothing (Delivery.Outlived), except that a token which arrived is

@@ -70,12 +70,15 @@ type Delivery struct {
 	// Void: revoked while an attempt was under way; it is dropped when that ends. Remake: narrowed likewise; its
 	// tokens are made anew when that ends.
 	Void, Remake bool
-	Tokens       []SignedToken
+	// Refused: the receiver did not accept the key that signed its tokens; they were made anew since.
+	Refused bool
+	Tokens  []SignedToken
 }
 
 // SignedToken is one signed security event token of a delivery, kept byte for byte until it is settled.
 type SignedToken struct {
 	JTI     string
+	KeyID   string // of the key that signed it
 	Compact []byte // nil once settled
 	Settled bool
 }

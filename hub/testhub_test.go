@@ -68,6 +68,12 @@ func (w *world) config() hub.Config {
 	return hub.Config{Issuer: "https://hub.example.com", Now: func() time.Time { return w.clock }}
 }
 
+// reopen goes on as another process on the store.
+func (w *world) reopen() {
+	w.t.Helper()
+	w.h = must(hub.Open(w.ctx(), w.store, w.key, w.config()))(w.t)
+}
+
 func (w *world) ctx() context.Context { return w.t.Context() }
 
 // person makes or replaces a person by userName.

@@ -99,21 +99,50 @@ func End(unsettled []Delivery, now int64) (k Kept) {
 // the cursor has passed them.)
 func Narrow(unsettled []Delivery, now int64) (k Kept) {
 	for _, d := range unsettled {
-		switch {
-		case d.busy(now) && !d.Void:
-			d.Remake = true
-			k.Put = append(k.Put, d)
-		case d.Sent && !d.Void:
-			k.add(unmake(d, unsettled))
+		if d.Sent && !d.Void {
+			k.add(Recalled(d, unsettled, now))
 		}
 	}
 	return k
 }
 
+// Recalled takes back tokens that may not leave any more as they are: for their terms, or for the key that signed them.
+// Those of an attempt under way are un-made when it ends; the stream's own, where Remake says something else, when they are
+// recalled again.
+func Recalled(d Delivery, unsettled []Delivery, now int64) Kept {
+	switch {
+	case d.busy(now) && d.Entry.IsZero():
+		return Kept{}
+	case d.busy(now):
+		d.Remake = !d.Void
+		return Kept{Put: []Delivery{d}}
+	case d.Void: // its attempt was lost with its node
+		return Kept{Drop: []ID{d.ID}}
+	}
+	return unmake(d, unsettled)
+}
+
+// Refuse answers a receiver that does not accept the key: once, the delivery is made anew with the present key and due at
+// due, under another jti, since the receiver may hold the old one for a repeat and pass over it. again is false when that
+// was done before; then a repeat cannot help.
+func Refuse(d Delivery, unsettled []Delivery, due int64) (k Kept, again bool) {
+	switch {
+	case d.Void:
+		return Kept{Drop: []ID{d.ID}}, true
+	case d.Refused:
+		return Kept{}, false
+	}
+	d.Refused = true
+	k = unmake(d, unsettled)
+	k.Put[0].Due = due
+	return k, true
+}
+
 // unmake turns a sent delivery back into a waiting one. If the entry already has a waiting one the two become one, so
 // that there are never more than two.
 func unmake(d Delivery, unsettled []Delivery) Kept {
-	d.Sent, d.Remake, d.Busy, d.Owner, d.Tokens, d.Cut, d.Attempts, d.Due = false, false, 0, "", nil, 0, 0, 0
+	d.Remake = d.Remake && d.Entry.IsZero() // a probe stays one
+	d.Sent, d.Busy, d.Owner, d.Tokens, d.Cut, d.Attempts, d.Due = false, 0, "", nil, 0, 0, 0
 	if d.Signal != 0 {
 		return Kept{Put: []Delivery{d}}
 	}
@@ -258,12 +287,12 @@ func Judge(d Delivery, a Attempt, row *FeedRow, p Party, now int64) Verdict {
 	case d.Sent == (len(a.Tokens) > 0):
 		// Made by another node meanwhile (its bytes stay), or un-made since this node read them.
 		return Wait
-	case d.left() != a.Left:
-		return Wait // one of them was acknowledged meanwhile, and may not leave again
+	case d.left() != a.Left, len(d.Tokens) > 0 && d.Tokens[0].JTI != a.First:
+		return Wait // one of them was acknowledged meanwhile and may not leave again, or others were made
 	case d.Entry.IsZero():
 		return Go
 	case d.Remake:
-		return Wait // its attempt was lost with its node: the tokens of the wider terms may not leave again
+		return Wait // its attempt was lost with its node: its tokens may not leave again
 	case d.Position != a.Position:
 		return Wait // it absorbed a change after the tokens were made; sent so, that change would be lost
 	}

@@ -118,7 +118,10 @@ func (w *windowWorld) sendable() {
 		}
 		row := w.row(d.Entry)
 		p := windowPrepared{d: d, tokens: map[string]windowToken{}, attempt: Attempt{Delivery: d.ID, Position: d.Position,
-			Given: w.given(row), Generation: w.party.Generation}}
+			Given: w.given(row), Generation: w.party.Generation, Keyring: w.keyring}}
+		if len(d.Tokens) > 0 {
+			p.attempt.First = d.Tokens[0].JTI
+		}
 		for _, t := range d.Tokens {
 			if !t.Settled {
 				p.attempt.Left++
@@ -182,7 +185,7 @@ func (w *windowWorld) begin() {
 	p := w.prepared[i]
 	w.prepared = slices.Delete(w.prepared, i, i+1)
 	d, ok := w.unsettled[p.d.ID]
-	if !ok || d.Busy > w.now {
+	if !ok || d.Busy > w.now || p.attempt.Keyring != w.keyring {
 		return
 	}
 	row := w.row(d.Entry)
@@ -220,6 +223,9 @@ func (w *windowWorld) send(d Delivery, p windowPrepared, row *FeedRow) {
 		tokens = p.attempt.Tokens
 	}
 	for _, t := range tokens {
+		if w.recall[t.JTI] {
+			w.fail("sent under a key that is published no longer")
+		}
 		if !t.Settled {
 			a.jtis = append(a.jtis, t.JTI)
 		}
@@ -279,8 +285,32 @@ func (w *windowWorld) settle(done []string, failed string) {
 			w.keep(w.settled(d, w.of(d.Entry), jti))
 		}
 	}
-	if d, ok := w.byToken(failed); ok {
-		w.keep(w.released(d, w.of(d.Entry), w.now+int64(w.pick(3))))
+	d, ok := w.byToken(failed)
+	if !ok {
+		return
+	}
+	due := w.now + int64(w.pick(3))
+	if w.pick(8) == 0 {
+		if kept, again := w.refuse(d, w.of(d.Entry), due); again {
+			delete(w.made, d.ID) // I7 is about another key's tokens from here on
+			w.keep(kept)
+			return
+		}
+	}
+	w.keep(w.released(d, w.of(d.Entry), due))
+}
+
+// recallKey takes the key out of use that signed all that is kept.
+func (w *windowWorld) recallKey() {
+	w.keyring++
+	for _, d := range w.inOrder() {
+		if d, ok := w.unsettled[d.ID]; ok && d.Sent {
+			for _, t := range d.Tokens {
+				w.recall[t.JTI] = true
+			}
+			delete(w.made, d.ID)
+			w.keep(w.recalled(d, w.of(d.Entry), w.now))
+		}
 	}
 }
 

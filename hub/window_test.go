@@ -76,6 +76,8 @@ type rules struct {
 	narrow   func([]Delivery, int64) Kept
 	released func(Delivery, []Delivery, int64) Kept
 	settled  func(Delivery, []Delivery, string) Kept
+	refuse   func(Delivery, []Delivery, int64) (Kept, bool)
+	recalled func(Delivery, []Delivery, int64) Kept
 	turns    func([]Delivery, int64, int) []Delivery
 	judge    func(Delivery, Attempt, *FeedRow, Party, int64) Verdict
 }
@@ -95,6 +97,12 @@ func (r rules) orReal() rules {
 	}
 	if r.settled == nil {
 		r.settled = Settled
+	}
+	if r.refuse == nil {
+		r.refuse = Refuse
+	}
+	if r.recalled == nil {
+		r.recalled = Recalled
 	}
 	if r.turns == nil {
 		r.turns = Turns
@@ -138,7 +146,19 @@ var windowVariants = map[string]rules{
 		d.Remake = true
 		return Released(d, unsettled, due)
 	}},
-	"a lost answer settles":          {released: func(d Delivery, _ []Delivery, _ int64) Kept { return Kept{Drop: []ID{d.ID}} }},
+	"a lost answer settles":             {released: func(d Delivery, _ []Delivery, _ int64) Kept { return Kept{Drop: []ID{d.ID}} }},
+	"a refused key lets the names go":   {refuse: func(d Delivery, _ []Delivery, _ int64) (Kept, bool) { return Kept{Drop: []ID{d.ID}}, true }},
+	"a refused key makes two that wait": {refuse: func(d Delivery, _ []Delivery, due int64) (Kept, bool) { return Refuse(d, nil, due) }},
+	"a recalled key's attempt is not waited for": {recalled: func(d Delivery, unsettled []Delivery, now int64) Kept {
+		d.Busy = 0
+		return Recalled(d, unsettled, now)
+	}},
+	"a recalled key's bytes go once more": {recalled: func(d Delivery, unsettled []Delivery, now int64) Kept {
+		if d.Busy > now {
+			return Kept{}
+		}
+		return Recalled(d, unsettled, now)
+	}},
 	"one token settles the delivery": {settled: func(d Delivery, _ []Delivery, _ string) Kept { return Kept{Drop: []ID{d.ID}} }},
 }
 
@@ -152,6 +172,8 @@ type windowWorld struct {
 	c    windowCase
 
 	now, head int64
+	keyring   int64
+	recall    map[string]bool // tokens of a key that is published no longer
 	party     Party
 	entries   []*Entry
 	all       map[ID]*Entry
@@ -223,7 +245,7 @@ const windowSize = 4
 func interleave(pick func(int) int, c windowCase, r rules) (problem string) {
 	w := &windowWorld{rules: r.orReal(), pick: pick, c: c, now: 1000, all: map[ID]*Entry{}, grants: map[ID]*Grant{},
 		owed: map[int64]int64{}, narrowed: map[ID]int64{}, unsettled: map[ID]Delivery{}, made: map[ID]windowMade{},
-		content: map[string]windowToken{}, settledJ: map[string]bool{}, seen: map[string]bool{}, newer: map[ID]int64{},
+		content: map[string]windowToken{}, recall: map[string]bool{}, settledJ: map[string]bool{}, seen: map[string]bool{}, newer: map[ID]int64{},
 		holds: map[ID]map[string]int64{}, got: map[int64]bool{}, party: Party{ID: ID{1}, Generation: 1, Agreement: c.agreement}}
 	if c.agreement {
 		w.party.Bounds.Attributes = windowNames
@@ -272,8 +294,10 @@ func (w *windowWorld) step() {
 		w.delete(e)
 	case k < 41:
 		w.raise(w.entries[e])
-	case k < 43:
+	case k < 42:
 		w.sweep()
+	case k < 43:
+		w.recallKey()
 	case k < 45:
 		w.now += int64(w.pick(8))
 	case k < 55:

@@ -19,6 +19,8 @@ const (
 	Done Next = iota
 	// Retry: the same bytes again, later.
 	Retry
+	// Remake: once more, later, in a token that is made anew with the present key; a second time it is Dead.
+	Remake
 	// Dead: a repeat cannot help; the delivery becomes a dead letter and the stream goes on.
 	Dead
 	// Hold: the receiver refuses us as a whole (401, 403, 410, gone for long); the stream is to be paused.
@@ -117,12 +119,15 @@ func TroubleClass(reason string) string {
 
 const longBody = "long body"
 
-// NextStep says what becomes of a token after an attempt, when to try again (for Retry only), and in a word why: the
+// NextStep says what becomes of a token after an attempt, when to try again (for Retry and Remake), and in a word why: the
 // receiver's error code, "http 503", or the kind of failure; it holds nothing else that a receiver wrote. Attempts
 // count from 1, this one included; jitter is random in [0, 1).
 func NextStep(a Answer, attempts int, jitter float64) (next Next, after time.Duration, reason string) {
 	next, slow, reason := a.verdict(max(attempts, 1))
-	if next == Retry {
+	if next == Remake {
+		attempts = 1 // of the token that is made then
+	}
+	if next == Retry || next == Remake {
 		after = max(pause(max(attempts, 1), slow, jitter), min(a.RetryAfter, asked))
 	}
 	return next, after, reason
@@ -181,7 +186,7 @@ func (a Answer) refusal(attempts int) (next Next, slow bool, reason string) {
 	case events.CodeAccessDenied:
 		return until(few, attempts, Dead), true, a.Code // may pass (RFC 8935 section 4)
 	case events.CodeInvalidKey:
-		return until(2, attempts, Dead), false, a.Code // once more: the receiver may have read our keys anew
+		return Remake, false, a.Code
 	}
 	if !code.MatchString(a.Code) {
 		return Dead, false, events.CodeInvalidRequest

@@ -25,7 +25,7 @@ func TestNextStep(t *testing.T) {
 		{"PA-02", Answer{Status: 200}, Done, Done, "http 200"},
 		{"PA-02", Answer{Status: 204}, Done, Done, "http 204"},
 		{"PA-03", refused(events.CodeInvalidRequest), Dead, Dead, "invalid_request"},
-		{"PA-03 re-read keys", refused(events.CodeInvalidKey), Retry, Dead, "invalid_key"},
+		{"PA-03 re-read keys", refused(events.CodeInvalidKey), Remake, Remake, "invalid_key"},
 		{"PA-03", refused(events.CodeInvalidIssuer), Dead, Dead, "invalid_issuer"},
 		{"PA-03", refused(events.CodeInvalidAudience), Dead, Dead, "invalid_audience"},
 		{"PA-03", refused(events.CodeAuthenticationFailed), Hold, Hold, "authentication_failed"},
@@ -54,7 +54,7 @@ func TestNextStep(t *testing.T) {
 		for attempts, want := range map[int]Next{1: row.first, 5000: row.late} {
 			row.answer.Failing = time.Duration(attempts-1) * time.Minute
 			next, after, reason := NextStep(row.answer, attempts, 0.5)
-			if next != want || reason != row.reason || (after != 0) != (next == Retry) {
+			if next != want || reason != row.reason || (after != 0) != (next == Retry || next == Remake) {
 				t.Errorf("%s, attempt %d: %v after %v, %q; want %v, %q", row.id, attempts, next, after, reason, want, row.reason)
 			}
 		}
@@ -102,9 +102,9 @@ func TestNextStepProperty(t *testing.T) {
 		attempts, jitter := rapid.Int().Draw(t, "attempts"), rapid.Float64().Draw(t, "jitter")
 		next, after, reason := NextStep(a, attempts, jitter)
 		switch {
-		case next == Retry && (after < time.Second || after > time.Hour):
+		case (next == Retry || next == Remake) && (after < time.Second || after > time.Hour):
 			t.Fatalf("retry after %v", after)
-		case next != Retry && after != 0:
+		case next != Retry && next != Remake && after != 0:
 			t.Fatalf("%v after %v", next, after)
 		case next == Retry && attempts > 5000 && a.Failing > 48*time.Hour:
 			t.Fatal("patience has no end")
@@ -149,5 +149,20 @@ func TestTrouble(t *testing.T) {
 		if class, words := TroubleClass(reason), Trouble(reason); class != want[0] || words != want[1] {
 			t.Errorf("%q: %s, %q", reason, class, words)
 		}
+	}
+}
+
+// PB-11: setErrs are judged as a push's answer would be, for the last time; whether a refused key is, its delivery knows.
+func TestPollError(t *testing.T) {
+	if next, reason := PollError("invalid_key"); next != Remake || reason != "invalid_key" {
+		t.Errorf("invalid_key: %v, %q", next, reason)
+	}
+	for _, code := range []string{"invalid_request", "invalid_issuer", "invalid_audience", "authentication_failed", "access_denied", "invalid_state", "other"} {
+		if next, reason := PollError(code); next != Dead || reason != code {
+			t.Errorf("%s: %v, %q", code, next, reason)
+		}
+	}
+	if _, reason := PollError("kim@example.org"); reason != "invalid_request" {
+		t.Errorf("a receiver's text became the reason %q", reason)
 	}
 }

@@ -122,6 +122,11 @@ func shortType(t events.Type) string {
 	return string(t[strings.LastIndexByte(string(t), '/')+1:])
 }
 
+// Algorithms lists the ways to sign tokens. Each has a key from the beginning.
+func Algorithms() []events.Algorithm {
+	return []events.Algorithm{events.ES256, events.RS256, events.EdDSA}
+}
+
 // AlgorithmFor is the algorithm that tokens for the profile are signed with (CAEP interoperability profile 1.0 section
 // 2.6 for RS256).
 func AlgorithmFor(p Profile) events.Algorithm {

@@ -48,6 +48,11 @@ type program struct {
 		Resume  streamResume  `cmd:"" help:"Let a stream go on where it stood. Its receiver is told first of all."`
 		Disable streamDisable `cmd:"" help:"Stop a stream and drop what waits: what happens until it is resumed is not told on it."`
 	} `cmd:"" help:"Streams: what parties subscribed to."`
+	Keys struct {
+		List   keysList   `cmd:"" help:"List the keys that sign tokens, with what is owed under each; never their private parts."`
+		Rotate keysRotate `cmd:"" help:"Publish new signing keys, which take over after a while."`
+		Retire keysRetire `cmd:"" help:"Take a key out of the published set before its time."`
+	} `cmd:"" help:"Signing keys: what receivers check tokens with."`
 	Signal struct {
 		Raise signalRaise `cmd:"" help:"Ask every party that may be notified to do something once about a person."`
 	} `cmd:"" help:"Signals: what parties should do once."`

@@ -36,6 +36,8 @@ type serveCommand struct {
 	TLSKey  string   `help:"Private key of the certificate (PEM)." type:"path" placeholder:"FILE"`
 	Proxy   []string `name:"behind-proxy" help:"Serve plain HTTP to a TLS-terminating proxy in this network, and to nobody else; repeatable." placeholder:"CIDR"`
 
+	keySetAge
+
 	AllowInsecureReceivers bool     `help:"Permit http and loopback receivers. For trying things out: refused unless the issuer is on loopback."`
 	AllowReceivers         []string `help:"Permit https receivers on this network, which is not the public internet; repeatable." placeholder:"CIDR"`
 	ReceiverProxy          string   `help:"Push through this proxy (http, https or socks5). It looks names up and must refuse those of inner addresses itself." placeholder:"URL"`
@@ -62,7 +64,8 @@ func (c *serveCommand) Run(rt *runtime) error {
 	if err != nil {
 		return err
 	}
-	h, done, err := rt.openHub(writing, hub.Config{Issuer: c.Issuer, AllowInsecureReceivers: c.AllowInsecureReceivers, AllowReceivers: outward.Allowed})
+	h, done, err := rt.openHub(writing, hub.Config{Issuer: c.Issuer, AllowInsecureReceivers: c.AllowInsecureReceivers,
+		AllowReceivers: outward.Allowed, KeySetAge: time.Duration(c.KeySetAge)})
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,11 @@ func (rt *runtime) openHub(how opening, conf hub.Config) (*hub.Hub, func() error
 
 // withHub runs a command on the engine.
 func (rt *runtime) withHub(how opening, command func(h *hub.Hub) error) error {
-	h, done, err := rt.openHub(how, hub.Config{})
+	return rt.withHubOf(how, hub.Config{}, command)
+}
+
+func (rt *runtime) withHubOf(how opening, conf hub.Config, command func(h *hub.Hub) error) error {
+	h, done, err := rt.openHub(how, conf)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (p *Pusher) Collectors() []prometheus.Collector {
 }
 
 func (m *meter) count(a subscriptions.Answer, next subscriptions.Next, took time.Duration) {
-	outcome := map[subscriptions.Next]string{subscriptions.Done: "delivered", subscriptions.Retry: "retry",
+	outcome := map[subscriptions.Next]string{subscriptions.Done: "delivered", subscriptions.Retry: "retry", subscriptions.Remake: "remade",
 		subscriptions.Dead: "dead", subscriptions.Hold: "refused"}[next]
 	answer := a.Failure
 	switch class := a.Status / 100; {

@@ -1,10 +1,16 @@
 package ssf
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"tidings/events"
 	"tidings/hub"
@@ -16,6 +22,7 @@ import (
 type Engine interface {
 	Issuer() string
 	KeySet(ctx context.Context) (events.KeySet, error)
+	KeySetAge() time.Duration
 	CreateStream(ctx context.Context, c hub.Caller, s subscriptions.Settings) (*hub.Stream, error)
 	Stream(ctx context.Context, c hub.Caller, id string) (*hub.Stream, error)
 	Streams(ctx context.Context, c hub.Caller) ([]hub.Stream, error)
@@ -104,12 +111,21 @@ func (f face) metadata(w http.ResponseWriter, _ *http.Request) error {
 	})
 }
 
-// keys shows the public keys. Receivers may keep them for a while; a key is published before it signs.
+// keys shows the public keys, as they are kept at this moment: a process that remembered them for longer than it says here
+// would undo what a new key is published early for. Whoever has them already is told so by 304.
 func (f face) keys(w http.ResponseWriter, r *http.Request) error {
 	set, err := f.engine.KeySet(r.Context())
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	return web.Write(w, http.StatusOK, set)
+	body, err := json.Marshal(set)
+	if err != nil {
+		return err
+	}
+	print := sha256.Sum256(body)
+	w.Header().Set("ETag", `"`+base64.RawURLEncoding.EncodeToString(print[:12])+`"`)
+	w.Header().Set("Cache-Control", "public, max-age="+strconv.Itoa(int(f.engine.KeySetAge().Seconds())))
+	w.Header().Set("Content-Type", "application/json")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	return nil
 }

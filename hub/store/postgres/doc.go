@@ -19,8 +19,8 @@
 // All that takes a position goes through the head lock, so commits never meet each other. Attempts to tell (Begin,
 // Issue) do not take it: they hold the rows by which telling may end with FOR KEY SHARE, which plain updates of them do
 // not wait for, and a commit that ends a telling takes those rows FOR UPDATE. So a revocation waits for the attempts
-// that began before it, and an attempt that begins after it sees it. Everybody locks in the same order: head, streams,
-// parties, entries, deliveries; within each by id.
+// that began before it, and an attempt that begins after it sees it. Everybody locks in the same order: head or keyring,
+// streams, parties, entries, deliveries; within each by id.
 //
 // # Promises
 //

@@ -75,7 +75,9 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 		d := readDelivery(r)
 		whole[d.ID] = d
 	}))
+	var keyring int64
 	queueTokens(b, ids, tokens)
+	queueKeyring(b, &keyring)
 	queueTold(b, stream.Party, keysOf(entries), true, &page)
 	if len(positions) > 0 {
 		b.Queue(`SELECT `+signalColumns+` FROM signal s WHERE s.position = ANY($1::bigint[]) AND s.payload IS NOT NULL`, positions).
@@ -102,17 +104,17 @@ func sendings(ctx context.Context, tx pgx.Tx, stream hub.Stream, turns []hub.Del
 		cause := causes[d.Position]
 		d.Txn = cmp.Or(d.Txn, cause.Txn)
 		list[i] = hub.Sending{Delivery: d, Row: rows[d.Entry], Party: page.Party, Settings: stream.Settings,
-			Signal: signals[d.Signal], Policy: page.Head.Policy, Actor: cause.Actor, Source: cause.Source}
+			Signal: signals[d.Signal], Policy: page.Head.Policy, Actor: cause.Actor, Source: cause.Source, Keyring: keyring}
 	}
 	return list, nil
 }
 
 // queueTokens reads the tokens of deliveries, in their order.
 func queueTokens(b *pgx.Batch, deliveries []hub.ID, tokens map[hub.ID][]hub.SignedToken) {
-	b.Queue(`SELECT delivery, jti, compact, settled FROM set_token WHERE delivery = ANY($1::bytea[]) ORDER BY delivery, n`,
+	b.Queue(`SELECT delivery, jti, kid, compact, settled FROM set_token WHERE delivery = ANY($1::bytea[]) ORDER BY delivery, n`,
 		blobs(deliveries)).Query(into(func(r *row) {
 		id := r.id()
-		tokens[id] = append(tokens[id], hub.SignedToken{JTI: r.text(), Compact: r.bytes(), Settled: r.bool()})
+		tokens[id] = append(tokens[id], hub.SignedToken{JTI: r.text(), KeyID: r.text(), Compact: r.bytes(), Settled: r.bool()})
 	}))
 }
 
@@ -151,6 +153,7 @@ type holding struct {
 	window  *window
 	streams map[hub.ID]subscriptions.Status
 	pages   map[hub.ID]*hub.FeedPage // by party
+	keyring int64
 	tokens  []keptToken
 }
 
@@ -160,7 +163,7 @@ type keptToken struct {
 	hub.SignedToken
 }
 
-// hold locks, in the order of the package comment, streams, parties, entries and the deliveries of the same streams and
+// hold locks, in the order of the package comment, the keyring, streams, parties, entries and the deliveries of the same streams and
 // entries, and reads the rows behind them.
 func hold(ctx context.Context, tx pgx.Tx, ids []hub.ID) (*holding, error) {
 	loose, err := readWindow(ctx, tx, `WHERE id = ANY($1::bytea[])`, blobs(ids))
@@ -186,6 +189,8 @@ func hold(ctx context.Context, tx pgx.Tx, ids []hub.ID) (*holding, error) {
 		heldParties[id] = true
 	}
 	b := &pgx.Batch{}
+	b.Queue(keyringShared, keyringLock)
+	queueKeyring(b, &h.keyring)
 	b.Queue(`SELECT id, status FROM stream WHERE id = ANY($1::bytea[]) ORDER BY id FOR KEY SHARE`, blobs(keysOf(streams))).
 		Query(into(func(r *row) { h.streams[r.id()] = subscriptions.Status(r.text()) }))
 	b.Queue(`SELECT id FROM party WHERE id = ANY($1::bytea[]) ORDER BY id FOR KEY SHARE`, blobs(keysOf(heldParties)))
@@ -229,7 +234,7 @@ func (h *holding) readSettled(ctx context.Context, tx pgx.Tx, ids []hub.ID) erro
 // begin judges one attempt and reports whether it may go out.
 func (h *holding) begin(b *pgx.Batch, a *hub.Attempt, now int64) bool {
 	found := h.window.find(a.Delivery)
-	if found == nil || found.Busy > now || !hub.MayLeave(h.streams[found.Stream], *found) {
+	if found == nil || found.Busy > now || a.Keyring != h.keyring || !hub.MayLeave(h.streams[found.Stream], *found) {
 		return false
 	}
 	d := *found
@@ -271,14 +276,15 @@ func (h *holding) queueTokens(b *pgx.Batch) {
 	}
 	var (
 		deliveries, compacts = make([][]byte, n), make([][]byte, n)
-		places, jtis         = make([]int64, n), make([]string, n)
+		places               = make([]int64, n)
+		jtis, kids           = make([]string, n), make([]string, n)
 	)
 	for i := range h.tokens {
 		t := &h.tokens[i]
-		deliveries[i], places[i], jtis[i], compacts[i] = t.delivery[:], int64(t.n), t.JTI, t.Compact
+		deliveries[i], places[i], jtis[i], kids[i], compacts[i] = t.delivery[:], int64(t.n), t.JTI, t.KeyID, t.Compact
 	}
-	b.Queue(`INSERT INTO set_token (delivery, n, jti, compact, settled)
-		SELECT *, false FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bytea[])`, deliveries, places, jtis, compacts)
+	b.Queue(`INSERT INTO set_token (delivery, n, jti, kid, compact, settled)
+		SELECT *, false FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::text[], $5::bytea[])`, deliveries, places, jtis, kids, compacts)
 }
 
 // Settle ends attempts, with what the receiver said of each token. A token that is not known, or of another stream, is
@@ -360,7 +366,7 @@ func readEnd(ctx context.Context, tx pgx.Tx, stream hub.ID, outcomes []hub.Outco
 
 func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 	found := e.window.find(e.delivery[o.JTI])
-	if found == nil || found.Outlived(o) {
+	if found == nil || !found.Sent || found.Outlived(o) { // not sent: un-made by an outcome before this one
 		return
 	}
 	d := *found
@@ -386,6 +392,13 @@ func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 			queueDeadLetter(b, &d, o.Reason, now)
 		}
 		e.window.apply(hub.Kept{Drop: []hub.ID{d.ID}})
+	case subscriptions.Remake:
+		kept, again := hub.Refuse(d, beside, due)
+		if !again {
+			queueDeadLetter(b, &d, o.Reason, now)
+			kept.Drop = []hub.ID{d.ID}
+		}
+		e.window.apply(kept)
 	default:
 		e.window.apply(hub.Released(d, beside, due))
 	}

@@ -97,14 +97,14 @@ func (w *window) queue(b *pgx.Batch) {
 }
 
 const deliveryColumns = `id, stream, party, entry, ord, kind, gone, names, given, generation, version, position, time, txn,
-	signal, type, payload, sent, busy, owner, due, attempts, void, remake, cut`
+	signal, type, payload, sent, busy, owner, due, attempts, void, remake, cut, refused`
 
 func readDelivery(r *row) hub.Delivery {
 	return hub.Delivery{
 		ID: r.id(), Stream: r.id(), Party: r.id(), Entry: r.id(), Order: r.int(), Kind: consent.Kind(r.text()), Gone: r.bool(),
 		Names: r.names(), Given: r.int(), Generation: r.int(), Version: r.int(), Position: r.int(), Time: r.int(), Txn: r.text(),
 		Signal: r.int(), Type: events.Type(r.text()), Payload: r.bytes(), Sent: r.bool(), Busy: r.int(), Owner: r.text(),
-		Due: r.int(), Attempts: int(r.int()), Void: r.bool(), Remake: r.bool(), Cut: int(r.int()),
+		Due: r.int(), Attempts: int(r.int()), Void: r.bool(), Remake: r.bool(), Cut: int(r.int()), Refused: r.bool(),
 	}
 }
 
@@ -119,7 +119,7 @@ func queueDeliveries(b *pgx.Batch, list []hub.Delivery) {
 		orders, given, generations, versions     = make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 		positions, times, signals, busy          = make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 		due, attempts, cuts                      = make([]int64, n), make([]int64, n), make([]int64, n)
-		gone, sent, void, remake                 = make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
+		gone, sent, void, remake, refused        = make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n), make([]bool, n)
 	)
 	for i := range list {
 		d := &list[i]
@@ -128,18 +128,18 @@ func queueDeliveries(b *pgx.Batch, list []hub.Delivery) {
 		orders[i], given[i], generations[i], versions[i] = d.Order, d.Given, d.Generation, d.Version
 		positions[i], times[i], signals[i], busy[i] = d.Position, d.Time, d.Signal, d.Busy
 		due[i], attempts[i], cuts[i] = d.Due, int64(d.Attempts), int64(d.Cut)
-		gone[i], sent[i], void[i], remake[i] = d.Gone, d.Sent, d.Void, d.Remake
+		gone[i], sent[i], void[i], remake[i], refused[i] = d.Gone, d.Sent, d.Void, d.Remake, d.Refused
 	}
 	b.Queue(`INSERT INTO delivery (`+deliveryColumns+`)
 		SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bigint[], $6::text[], $7::boolean[],
 			$8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[],
 			$16::text[], $17::bytea[], $18::boolean[], $19::bigint[], $20::text[], $21::bigint[], $22::bigint[],
-			$23::boolean[], $24::boolean[], $25::bigint[])
+			$23::boolean[], $24::boolean[], $25::bigint[], $26::boolean[])
 		ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, gone = excluded.gone, names = excluded.names,
 			given = excluded.given, generation = excluded.generation, version = excluded.version,
 			position = excluded.position, time = excluded.time, txn = excluded.txn, sent = excluded.sent,
 			busy = excluded.busy, owner = excluded.owner, due = excluded.due, attempts = excluded.attempts,
-			void = excluded.void, remake = excluded.remake, cut = excluded.cut`,
+			void = excluded.void, remake = excluded.remake, cut = excluded.cut, refused = excluded.refused`,
 		ids, streams, parties, entries, orders, kinds, gone, names, given, generations, versions, positions, times, txns,
-		signals, types, payloads, sent, busy, owners, due, attempts, void, remake, cuts)
+		signals, types, payloads, sent, busy, owners, due, attempts, void, remake, cuts, refused)
 }

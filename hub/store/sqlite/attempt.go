@@ -16,7 +16,8 @@ type attempts struct {
 	parties    map[hub.ID]hub.Party
 	rows       map[pair]*hub.FeedRow
 	busy       map[pair]bool // stream and entry of which an attempt is under way
-	dropped    []hub.ID      // still to be deleted
+	keyring    int64
+	dropped    []hub.ID // still to be deleted
 }
 
 // attempts reads deliveries and their tokens.
@@ -36,9 +37,12 @@ func (c *conn) attempts(ids []hub.ID) (*attempts, error) {
 	return t, nil
 }
 
-// stand reads the streams and parties of the deliveries, the rows of their entries, and which of these have an attempt
-// under way, as they are now.
-func (t *attempts) stand(now int64) error {
+// stand reads the keyring's version, the streams and parties of the deliveries, the rows of their entries, and which of
+// these have an attempt under way, as they are now.
+func (t *attempts) stand(now int64) (err error) {
+	if t.keyring, err = t.c.keyring(); err != nil {
+		return err
+	}
 	entries, inStream := map[hub.ID][]hub.ID{}, map[hub.ID][]hub.ID{}
 	for _, d := range t.deliveries {
 		if _, known := t.streams[d.Stream]; !known {
@@ -85,7 +89,7 @@ func (t *attempts) stand(now int64) error {
 // begin judges one attempt and, if it stands, puts it on record.
 func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 	d, there := t.deliveries[a.Delivery]
-	if !there || d.Busy > now || !hub.MayLeave(t.streams[d.Stream].Status, d) {
+	if !there || d.Busy > now || a.Keyring != t.keyring || !hub.MayLeave(t.streams[d.Stream].Status, d) {
 		return false, nil
 	}
 	if !d.Entry.IsZero() && t.busy[pair{d.Stream, d.Entry}] {
@@ -119,8 +123,8 @@ func (c *conn) start(d hub.Delivery, tokens []hub.SignedToken) error {
 		return err
 	}
 	for i, token := range tokens {
-		if err := c.exec("INSERT INTO security_event_token (delivery, ord, jti, compact, settled) VALUES (?, ?, ?, ?, ?)",
-			d.ID[:], i, token.JTI, token.Compact, token.Settled); err != nil {
+		if err := c.exec("INSERT INTO security_event_token (delivery, ord, jti, kid, compact, settled) VALUES (?, ?, ?, ?, ?, ?)",
+			d.ID[:], i, token.JTI, token.KeyID, token.Compact, token.Settled); err != nil {
 			return err
 		}
 	}
@@ -144,6 +148,8 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 			delete(t.deliveries, d.ID)
 			return t.c.bury(d, o.Reason, now)
 		}
+	case subscriptions.Remake:
+		return t.refuse(d, now, due, o.Reason)
 	case subscriptions.Done:
 		var unsettled []hub.Delivery
 		if d.Cut > 0 { // what was taken of it may end the attempt
@@ -155,6 +161,20 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 		return t.keep(hub.Settled(d, unsettled, o.JTI))
 	}
 	return t.release(d, due)
+}
+
+// refuse ends an attempt whose key the receiver does not accept.
+func (t *attempts) refuse(d hub.Delivery, now, due int64, reason string) error {
+	unsettled, err := t.besides(d)
+	if err != nil {
+		return err
+	}
+	kept, again := hub.Refuse(d, unsettled, due)
+	if !again {
+		delete(t.deliveries, d.ID)
+		return t.c.bury(d, reason, now)
+	}
+	return t.keep(kept)
 }
 
 // release ends an attempt without a word that settles it.

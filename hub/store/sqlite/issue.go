@@ -281,6 +281,10 @@ func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings
 	for i := range rows {
 		byEntry[rows[i].Entry.ID] = &rows[i]
 	}
+	keyring, err := c.keyring()
+	if err != nil {
+		return nil, err
+	}
 	signals, err := c.signalsAt(positions)
 	if err != nil {
 		return nil, err
@@ -289,7 +293,7 @@ func (s *Store) sendings(c *conn, st hub.Stream, turns []hub.Delivery) (sendings
 		cause := causes[d.Position]
 		d.Txn = cmp.Or(d.Txn, cause.Txn)
 		sendings = append(sendings, hub.Sending{Delivery: d, Row: byEntry[d.Entry], Party: page.Party, Settings: st.Settings,
-			Signal: signals[d.Signal], Policy: page.Head.Policy, Actor: cause.Actor, Source: cause.Source})
+			Signal: signals[d.Signal], Policy: page.Head.Policy, Actor: cause.Actor, Source: cause.Source, Keyring: keyring})
 	}
 	return sendings, nil
 }

@@ -59,32 +59,6 @@ func (s *Store) Party(ctx context.Context, id hub.ID) (*hub.Party, error) {
 	return &p, nil
 }
 
-// Secrets implements hub.State.
-func (s *Store) Secrets(ctx context.Context) (found []hub.Secret, err error) {
-	err = s.read(ctx, "read secrets", func(c *conn) error {
-		return c.each(func(r row) error {
-			var k hub.Secret
-			err := r.Scan(&k.Name, bytesOf(&k.Wrapped), &k.CreatedAt)
-			found = append(found, k)
-			return err
-		}, "SELECT name, wrapped, created_at FROM secret ORDER BY name")
-	})
-	return found, err
-}
-
-// InitSecret implements hub.State.
-func (s *Store) InitSecret(ctx context.Context, k hub.Secret) (kept hub.Secret, err error) {
-	err = s.write(ctx, "keep a secret", func(c *conn) error {
-		err := c.exec("INSERT INTO secret (name, wrapped, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", k.Name, nonNil(k.Wrapped), k.CreatedAt)
-		if err != nil {
-			return err
-		}
-		kept.Name = k.Name
-		return c.value("SELECT wrapped, created_at FROM secret WHERE name = ?", []any{k.Name}, bytesOf(&kept.Wrapped), &kept.CreatedAt)
-	})
-	return kept, err
-}
-
 // nonNil is b, empty where it is nil, for columns that are NOT NULL.
 func nonNil(b []byte) []byte {
 	if b == nil {

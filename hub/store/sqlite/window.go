@@ -5,12 +5,12 @@ import (
 )
 
 const deliveryColumns = "d.id, d.stream, d.party, d.entry, d.ord, d.kind, d.gone, d.names, d.given, d.generation, d.version, d.position, d.time, " +
-	"d.txn, d.signal, d.type, d.payload, d.sent, d.busy, d.owner, d.due, d.attempts, d.void, d.remake, d.cut"
+	"d.txn, d.signal, d.type, d.payload, d.sent, d.busy, d.owner, d.due, d.attempts, d.void, d.remake, d.cut, d.refused"
 
 func deliveryTargets(d *hub.Delivery) []any {
 	return []any{id(&d.ID), id(&d.Stream), id(&d.Party), id(&d.Entry), &d.Order, &d.Kind, &d.Gone, names(&d.Names), &d.Given,
 		&d.Generation, &d.Version, &d.Position, &d.Time, &d.Txn, &d.Signal, &d.Type, bytesOf(&d.Payload), &d.Sent, &d.Busy, &d.Owner, &d.Due,
-		&d.Attempts, &d.Void, &d.Remake, &d.Cut}
+		&d.Attempts, &d.Void, &d.Remake, &d.Cut, &d.Refused}
 }
 
 // deliveries reads unsettled deliveries in order, without their tokens.
@@ -55,12 +55,12 @@ func (c *conn) withTokens(ds []hub.Delivery) error {
 	return c.among(func(r row) error {
 		var of hub.ID
 		var t hub.SignedToken
-		if err := r.Scan(id(&of), &t.JTI, bytesOf(&t.Compact), &t.Settled); err != nil {
+		if err := r.Scan(id(&of), &t.JTI, &t.KeyID, bytesOf(&t.Compact), &t.Settled); err != nil {
 			return err
 		}
 		byID[of].Tokens = append(byID[of].Tokens, t)
 		return nil
-	}, blobs(ids), "SELECT delivery, jti, compact, settled FROM security_event_token WHERE delivery IN (…) ORDER BY delivery, ord")
+	}, blobs(ids), "SELECT delivery, jti, kid, compact, settled FROM security_event_token WHERE delivery IN (…) ORDER BY delivery, ord")
 }
 
 // keep writes what a rule left of some deliveries. Their tokens stay as they are, except that what has not been sent
@@ -82,14 +82,14 @@ func (c *conn) keep(k hub.Kept) error {
 func (c *conn) putDelivery(d hub.Delivery) error {
 	// No index is written anew for one that is there.
 	if err := c.exec("INSERT INTO delivery (id, stream, party, entry, ord, kind, gone, names, given, generation, version, position, time, txn, "+
-		"signal, type, payload, sent, busy, owner, due, attempts, void, remake, cut) "+
-		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "+
+		"signal, type, payload, sent, busy, owner, due, attempts, void, remake, cut, refused) "+
+		"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "+
 		"ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, gone = excluded.gone, names = excluded.names, given = excluded.given, "+
 		"generation = excluded.generation, version = excluded.version, position = excluded.position, time = excluded.time, txn = excluded.txn, "+
 		"sent = excluded.sent, busy = excluded.busy, owner = excluded.owner, due = excluded.due, attempts = excluded.attempts, "+
-		"void = excluded.void, remake = excluded.remake, cut = excluded.cut",
+		"void = excluded.void, remake = excluded.remake, cut = excluded.cut, refused = excluded.refused",
 		d.ID[:], d.Stream[:], d.Party[:], blob(d.Entry), d.Order, string(d.Kind), d.Gone, joined(d.Names), d.Given, d.Generation, d.Version,
-		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), orNull(d.Payload), d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake, d.Cut); err != nil {
+		d.Position, d.Time, d.Txn, d.Signal, string(d.Type), orNull(d.Payload), d.Sent, d.Busy, d.Owner, d.Due, d.Attempts, d.Void, d.Remake, d.Cut, d.Refused); err != nil {
 		return err
 	}
 	if !d.Sent {

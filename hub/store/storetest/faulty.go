@@ -180,3 +180,19 @@ func (f *faulty) Take(ctx context.Context, key string, now int64) (*hub.Record, 
 func (f *faulty) Swap(ctx context.Context, key string, old, value []byte, expires int64) error {
 	return f.failing("Swap", func() error { return f.Store.Swap(ctx, key, old, value, expires) })
 }
+
+func (f *faulty) Secret(ctx context.Context, name string) (hub.Secret, error) {
+	return through(f, "Secret", func() (hub.Secret, error) { return f.Store.Secret(ctx, name) })
+}
+
+func (f *faulty) SwapKeyring(ctx context.Context, s hub.Secret, dropped []string) (hub.Secret, error) {
+	return through(f, "SwapKeyring", func() (hub.Secret, error) { return f.Store.SwapKeyring(ctx, s, dropped) })
+}
+
+func (f *faulty) Signed(ctx context.Context) (map[string]int, error) {
+	return through(f, "Signed", func() (map[string]int, error) { return f.Store.Signed(ctx) })
+}
+
+func (f *faulty) Recall(ctx context.Context, kid string, now int64) (int, error) {
+	return through(f, "Recall", func() (int, error) { return f.Store.Recall(ctx, kid, now) })
+}

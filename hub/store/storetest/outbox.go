@@ -126,6 +126,9 @@ func (f *fixture) attempt(s hub.Sending) hub.Attempt {
 		a.Given, a.Regraded = s.Row.Grant.Given, s.Row.Grant.Regraded
 	}
 	a.Left = left(s.Delivery)
+	if len(s.Delivery.Tokens) > 0 {
+		a.First = s.Delivery.Tokens[0].JTI
+	}
 	if len(s.Delivery.Tokens) == 0 {
 		jti := f.word()
 		a.Tokens = []hub.SignedToken{{JTI: jti, Compact: []byte("token " + jti)}}

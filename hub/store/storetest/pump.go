@@ -77,6 +77,9 @@ func (p *pump) prepare(a *actor) {
 	for _, s := range sendings {
 		d := s.Delivery
 		at := hub.Attempt{Delivery: d.ID, Owner: "node0", Busy: a.f.clock() + 30, Generation: s.Party.Generation, Position: d.Position, Left: left(d)}
+		if len(d.Tokens) > 0 {
+			at.First = d.Tokens[0].JTI
+		}
 		if s.Row != nil && s.Row.Grant != nil {
 			at.Given, at.Regraded = s.Row.Grant.Given, s.Row.Grant.Regraded
 		}
