@@ -386,6 +386,44 @@ func TestWebsocketPaused(t *testing.T) {
 	k.only()
 }
 
+// TestWebsocketSuspended: WS-06, SE-03, SE-04: where the transmitter stops a stream, that is the last frame before and
+// the first after.
+func TestWebsocketSuspended(t *testing.T) {
+	h := newSocketHouse(t)
+	k := h.connect(h.node)
+	operate := func(s subscriptions.Status) {
+		t.Helper()
+		if _, _, err := h.OperateStream(h.ctx, h.stream.ID, s, "maintenance"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.person("ann", "Chief")
+	first := k.only()
+	operate(subscriptions.Paused)
+	h.person("ann", "Other")
+	if last := k.only(); last.Type != events.StreamUpdated {
+		t.Errorf("the last frame is %s", last.Type)
+	} else {
+		h.settles(k, last)
+	}
+	k.ack(first)
+	k.silent()
+	k.Close()
+	k = h.connect(h.node)
+	k.silent()
+	operate(subscriptions.Enabled)
+	told := k.take()
+	if told[0].Type != events.StreamUpdated {
+		t.Errorf("the first frame begins with %s", told[0].Type)
+	}
+	for told = told[1:]; len(told) == 0; {
+		told = k.take()
+	}
+	if !strings.HasSuffix(string(told[0].Type), "prov:patch:notice") || told[0].JTI == first.JTI {
+		t.Errorf("then comes %s", told[0].Type)
+	}
+}
+
 // TestWebsocketLosesItsRight: WS-03: a credential that is revoked ends its sockets, with 1008, before another token
 // leaves or another word counts.
 func TestWebsocketLosesItsRight(t *testing.T) {

@@ -1,8 +1,9 @@
 // Package receiver is the relying party's side of Tidings: it receives Security Event Tokens by push or poll, reads
 // what changed, fetches values, and keeps copies no longer than it may.
 //
-// A relying party needs one [Client]. It puts a [Handler] where the hub is to push, or calls [Client.Receive] to poll;
-// it follows what changed with [Client.Delta] into a store of its own, or lets a [Cache] hold copies in memory:
+// A relying party needs one [Client]. It puts a [Handler] where the hub is to push, or calls [Client.Receive] to poll, or
+// [Client.Listen] to keep a socket open; it follows what changed with [Client.Delta] into a store of its own, or lets a
+// [Cache] hold copies in memory:
 //
 //	hub := &receiver.Client{Base: "https://hub.example", Token: receiver.StaticToken(secret)}
 //	cache := &receiver.Cache{Client: hub}

@@ -34,21 +34,9 @@ func (c *Client) Receive(ctx context.Context, stream events.StreamConfiguration,
 		if err != nil {
 			return err
 		}
-		ask = events.PollRequest{MaxEvents: &most, SetErrs: map[string]events.SetError{}}
-		var failed error
-		for _, set := range answer.Sets {
-			err := c.receive(ctx, stream.Audience[0], set, keep)
-			var refusal *Refusal
-			switch {
-			case err == nil:
-				ask.Ack = append(ask.Ack, set.JTI)
-			case errors.As(err, &refusal):
-				ask.SetErrs[set.JTI] = events.SetError{Err: refusal.Code, Description: refusal.Description}
-			default:
-				failed = fmt.Errorf("receive: %w", err)
-			}
-		}
-		if failed = errors.Join(failed, ctx.Err()); failed != nil {
+		ask, err = c.receive(ctx, stream.Audience[0], answer, keep)
+		ask.MaxEvents = &most
+		if failed := errors.Join(err, ctx.Err()); failed != nil {
 			// The others were kept and must not come again, though the caller may be in a hurry to end.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
@@ -59,8 +47,28 @@ func (c *Client) Receive(ctx context.Context, stream events.StreamConfiguration,
 	}
 }
 
-// receive checks one token of an answer and hands it over.
-func (c *Client) receive(ctx context.Context, audience string, set events.Set, keep func(context.Context, events.Token) error) error {
+// receive checks the tokens of an answer one after another, hands them over, and returns what is to be said of them. An
+// error is the last failure: of that token nothing is said.
+func (c *Client) receive(ctx context.Context, audience string, answer events.PollResponse, keep func(context.Context, events.Token) error) (events.PollRequest, error) {
+	said := events.PollRequest{SetErrs: map[string]events.SetError{}}
+	var failed error
+	for _, set := range answer.Sets {
+		err := c.receiveOne(ctx, audience, set, keep)
+		var refusal *Refusal
+		switch {
+		case err == nil:
+			said.Ack = append(said.Ack, set.JTI)
+		case errors.As(err, &refusal):
+			said.SetErrs[set.JTI] = events.SetError{Err: refusal.Code, Description: refusal.Description}
+		default:
+			failed = fmt.Errorf("receive: %w", err)
+		}
+	}
+	return said, failed
+}
+
+// receiveOne checks one token and hands it over.
+func (c *Client) receiveOne(ctx context.Context, audience string, set events.Set, keep func(context.Context, events.Token) error) error {
 	token, err := c.Open(ctx, []byte(set.Compact), audience)
 	switch {
 	case errors.Is(err, ErrUnavailable):
