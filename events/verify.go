@@ -66,7 +66,7 @@ type Expect struct {
 // The payload is not held against its definition, for types a receiver does not
 // know are to be ignored; see [Validate]. Repeats are the caller's to know by jti.
 func Verify(compact []byte, keys KeySet, expect Expect) (Token, error) {
-	set, err := parseCompact(compact)
+	set, err := parseSET(compact)
 	if err != nil {
 		return Token{}, fmt.Errorf("verify: %w: %w", ErrInvalidRequest, err)
 	}
@@ -89,44 +89,51 @@ func Verify(compact []byte, keys KeySet, expect Expect) (Token, error) {
 	return t, nil
 }
 
-// compactSET is a compact JWS (RFC 7515 §7.1) taken apart, believed in nothing yet.
-type compactSET struct {
+// compactJWS is a compact JWS (RFC 7515 §7.1) taken apart, believed in nothing yet.
+type compactJWS struct {
+	typ               string
 	alg, kid          string
 	signed            []byte // header and claims as they were signed
 	claims, signature []byte
 }
 
-func parseCompact(compact []byte) (compactSET, error) {
-	if len(compact) > MaxToken {
-		return compactSET{}, fmt.Errorf("larger than %d bytes", MaxToken)
+func parseSET(compact []byte) (compactJWS, error) {
+	set, err := parseCompact(compact, MaxToken)
+	if err == nil && set.typ != "secevent+jwt" {
+		err = errors.New("typ is not secevent+jwt") // another kind of JWT must not pass for a SET
+	}
+	return set, err
+}
+
+func parseCompact(compact []byte, limit int) (compactJWS, error) {
+	if len(compact) > limit {
+		return compactJWS{}, fmt.Errorf("larger than %d bytes", limit)
 	}
 	parts := bytes.Split(compact, []byte{'.'})
 	if len(parts) != 3 {
-		return compactSET{}, errors.New("not a compact JWS")
+		return compactJWS{}, errors.New("not a compact JWS")
 	}
 	var decoded [3][]byte
 	for i, part := range parts {
 		var err error
 		if decoded[i], err = decodeBase64(part); err != nil {
-			return compactSET{}, err
+			return compactJWS{}, err
 		}
 	}
-	set := compactSET{
+	set := compactJWS{
 		signed:    compact[:len(parts[0])+1+len(parts[1])],
 		claims:    decoded[1],
 		signature: decoded[2],
 	}
 	header, err := object(decoded[0])
 	if err != nil {
-		return compactSET{}, fmt.Errorf("header: %w", err)
-	}
-	if typ, _ := text(header["typ"]); typ != "secevent+jwt" {
-		return compactSET{}, errors.New("typ is not secevent+jwt") // another kind of JWT must not pass for a SET
+		return compactJWS{}, fmt.Errorf("header: %w", err)
 	}
 	if _, present := header["crit"]; present {
-		return compactSET{}, errors.New("crit names extensions, and none are understood") // RFC 7515 §4.1.11
+		return compactJWS{}, errors.New("crit names extensions, and none are understood") // RFC 7515 §4.1.11
 	}
 	// Keys that the header brings along (jwk, jku, x5c, x5u) are never looked at.
+	set.typ, _ = text(header["typ"])
 	set.alg, _ = text(header["alg"])
 	set.kid, _ = text(header["kid"])
 	return set, nil
@@ -147,7 +154,7 @@ func decodeBase64(part []byte) ([]byte, error) {
 // authentic checks the signature. The key decides the algorithm, and the header
 // must say the same: so a public key is never used as an HMAC secret, and "none"
 // is no algorithm of any key.
-func (set compactSET) authentic(keys KeySet) error {
+func (set compactJWS) authentic(keys KeySet) error {
 	key, ok := keys.Find(set.kid)
 	if !ok {
 		return ErrUnknownKey

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,16 +40,18 @@ func (c Caller) Need(scopes ...Scope) error {
 	return &Insufficient{scopes}
 }
 
-// Authenticate finds who holds a bearer token. Unknown, malformed, expired and revoked tokens take one path: a look-up
-// by hash, so nothing of the secret is compared byte by byte. ErrUnauthenticated.
+// Authenticate finds who holds a bearer token, be it a credential's own or an access token. Unknown, malformed, expired
+// and revoked ones are told alike; the secrets of credentials are looked up by hash, so nothing is compared byte by byte.
+// ErrUnauthenticated.
 func (h *Hub) Authenticate(ctx context.Context, bearer string) (Caller, error) {
-	t, err := h.store.TokenByHash(ctx, sha256.Sum256([]byte(bearer)))
+	now := h.now()
+	t, may, err := h.holder(ctx, bearer, now)
 	switch {
-	case errors.Is(err, ErrNotFound), err == nil && !t.runs(h.now()):
+	case errors.Is(err, ErrNotFound), err == nil && !t.runs(now):
 		return Caller{}, ErrUnauthenticated
 	case err != nil:
 		return Caller{}, fmt.Errorf("authenticate: %w", err)
 	}
-	h.used.note(t.ID, h.now())
-	return Caller{Role: t.Role, Party: t.Party, Token: t.ID, Scopes: t.Scopes}, nil
+	h.used.note(t.ID, now)
+	return Caller{Role: t.Role, Party: t.Party, Token: t.ID, Scopes: may}, nil
 }

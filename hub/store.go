@@ -193,14 +193,20 @@ type State interface {
 	Parties(ctx context.Context) ([]Party, error)
 	Party(ctx context.Context, id ID) (*Party, error)
 	// AddToken keeps a credential (a party's first comes with PartyWrite). ErrTaken when its id or hash is there already,
-	// ErrNotFound when its party is not living, ErrLimit when MaxPartyTokens of the party are valid at t.CreatedAt.
+	// ErrNotFound when its party is not living, ErrLimit when MaxPartyTokens bearer tokens of the party are valid at t.CreatedAt.
 	AddToken(ctx context.Context, t Token) error
 	RevokeToken(ctx context.Context, id ID, now int64) error
 	Tokens(ctx context.Context) ([]Token, error)
 	// UseTokens notes when credentials were used last; a later time stays. Ids that are not there are passed over, and so
 	// may be a row that another transaction holds: nobody relies on it.
 	UseTokens(ctx context.Context, last map[ID]int64) error
-	// TokenByHash finds a credential that is neither revoked nor of a removed party; it may be expired. ErrNotFound.
+	// SetKeys makes these the keys of a party that are valid, as ExchangeKeys says; ErrNotFound when it is not living.
+	SetKeys(ctx context.Context, party ID, keys []Token, now int64) error
+	// Keys reads the valid keys of a party, in order of id; none of one that is not living.
+	Keys(ctx context.Context, party ID) ([]Token, error)
+	// Token reads a credential that is neither revoked nor of a removed party; it may be expired. ErrNotFound.
+	Token(ctx context.Context, id ID) (*Token, error)
+	// TokenByHash is Token for a bearer token, by its hash.
 	TokenByHash(ctx context.Context, hash [32]byte) (*Token, error)
 
 	// Secrets are keys wrapped by the key file, kept in the store; InitSecret keeps the first one only and returns

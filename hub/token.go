@@ -11,16 +11,17 @@ import (
 	"time"
 )
 
-// MaxPartyTokens bounds a party's tokens that are valid at a time: one in use, and one that takes its place.
+// MaxPartyTokens bounds a party's bearer tokens that are valid at a time: one in use, and one that takes its place.
 const MaxPartyTokens = 2
 
-// Token is a static bearer credential. Only its hash is kept.
+// Token is a credential: a static bearer token, of which only the hash is kept, or a public key of a party.
 type Token struct {
 	ID        ID
 	Role      Role
 	Party     ID
-	Name      string
+	Name      string // of a key, its kid
 	Hash      [32]byte
+	Key       []byte // a JWK Set that holds the public key alone; nil for a bearer token
 	Scopes    []Scope
 	CreatedAt int64
 	Expires   int64 // time, 0 for never

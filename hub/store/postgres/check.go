@@ -25,6 +25,9 @@ var findings = []finding{
 	{"head: position {n}, but its line is not the last one or has another tag", `SELECT NULL::bytea, h.position FROM head h
 		WHERE h.position <> coalesce((SELECT max(position) FROM change), 0)
 			OR h.position > 0 AND h.tag IS DISTINCT FROM (SELECT tag FROM change c WHERE c.position = h.position)`},
+	{"party {id}: {n} tokens or keys are valid, more than it may have", `SELECT party, count(*) FROM token
+		WHERE party IS NOT NULL AND revoked = 0 AND expires = 0 GROUP BY party, jwk IS NULL
+		HAVING count(*) > CASE WHEN jwk IS NULL THEN ` + strconv.Itoa(hub.MaxPartyTokens) + ` ELSE ` + strconv.Itoa(hub.MaxPartyKeys) + ` END`},
 	{"log: no line at position {n}", `SELECT NULL::bytea, p FROM head h, generate_series(greatest(h.oldest, 1), h.position) AS p
 		WHERE NOT EXISTS (SELECT FROM change c WHERE c.position = p)`},
 	{"grant {id}: its place {n} is past the head, or not of its line", `SELECT g.id, g.position FROM grants g, head h

@@ -64,6 +64,8 @@ func (c *conn) broken(r rule) (problems []string, err error) {
 
 // rules are the invariants that a query can tell. Oldest is the first line that must be there.
 var rules = []rule{
+	{"party with more valid tokens or keys than it may have", "SELECT party FROM token WHERE party IS NOT NULL AND revoked = 0 AND expires = 0 " +
+		"GROUP BY party, jwk IS NULL HAVING count(*) > iif(jwk IS NULL, " + strconv.Itoa(hub.MaxPartyTokens) + ", " + strconv.Itoa(hub.MaxPartyKeys) + ")"},
 	{"lines are not dense up to the head, which is at", "SELECT h.position FROM head h WHERE h.position - max(h.oldest, 1) + 1 <> " +
 		"(SELECT count(*) FROM change c WHERE c.position BETWEEN max(h.oldest, 1) AND h.position) AND h.position > 0"},
 	{"line after the head", "SELECT position FROM change WHERE position > (SELECT position FROM head)"},

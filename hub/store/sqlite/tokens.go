@@ -6,20 +6,20 @@ import (
 	"tidings/hub"
 )
 
-const tokenColumns = "t.id, t.role, t.party, t.name, t.hash, t.scopes, t.created_at, t.expires, t.used, t.revoked"
+const tokenColumns = "t.id, t.role, t.party, t.name, t.hash, t.jwk, t.scopes, t.created_at, t.expires, t.used, t.revoked"
 
 func scanToken(r row) (t hub.Token, err error) {
 	var hash []byte
 	var scopes string
-	err = r.Scan(id(&t.ID), &t.Role, id(&t.Party), &t.Name, bytesOf(&hash), &scopes, &t.CreatedAt, &t.Expires, &t.Used, &t.Revoked)
+	err = r.Scan(id(&t.ID), &t.Role, id(&t.Party), &t.Name, bytesOf(&hash), bytesOf(&t.Key), &scopes, &t.CreatedAt, &t.Expires, &t.Used, &t.Revoked)
 	copy(t.Hash[:], hash)
 	t.Scopes = hub.ReadScopes(scopes)
 	return t, err
 }
 
 func (c *conn) addToken(t hub.Token) error {
-	err := c.exec("INSERT INTO token (id, role, party, name, hash, scopes, created_at, expires, used, revoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		t.ID[:], string(t.Role), blob(t.Party), t.Name, t.Hash[:], hub.ScopeText(t.Scopes), t.CreatedAt, t.Expires, t.Used, t.Revoked)
+	err := c.exec("INSERT INTO token (id, role, party, name, hash, jwk, scopes, created_at, expires, used, revoked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		t.ID[:], string(t.Role), blob(t.Party), t.Name, t.Hash[:], orNull(t.Key), hub.ScopeText(t.Scopes), t.CreatedAt, t.Expires, t.Used, t.Revoked)
 	if err != nil && isUnique(err) {
 		return hub.ErrTaken
 	}
@@ -39,7 +39,7 @@ func (s *Store) AddToken(ctx context.Context, t hub.Token) error {
 			return err
 		}
 		var valid int
-		err := c.value("SELECT count(*) FROM token WHERE party = ? AND revoked = 0 AND (expires = 0 OR expires > ?)",
+		err := c.value("SELECT count(*) FROM token WHERE party = ? AND jwk IS NULL AND revoked = 0 AND (expires = 0 OR expires > ?)",
 			[]any{t.Party[:], t.CreatedAt}, &valid)
 		if err == nil && valid > hub.MaxPartyTokens {
 			err = hub.ErrLimit
@@ -83,16 +83,69 @@ func (s *Store) Tokens(ctx context.Context) (found []hub.Token, err error) {
 	return found, err
 }
 
+const validToken = "SELECT " + tokenColumns + " FROM token t LEFT JOIN party p ON p.id = t.party " +
+	"WHERE t.revoked = 0 AND (t.party IS NULL OR p.removed = 0) AND "
+
+// Token implements hub.State.
+func (s *Store) Token(ctx context.Context, id hub.ID) (*hub.Token, error) {
+	return s.token(ctx, "t.id = ?", id[:])
+}
+
 // TokenByHash implements hub.State.
 func (s *Store) TokenByHash(ctx context.Context, hash [32]byte) (*hub.Token, error) {
+	return s.token(ctx, "t.hash = ? AND t.jwk IS NULL", hash[:])
+}
+
+func (s *Store) token(ctx context.Context, which string, arg any) (*hub.Token, error) {
 	var t hub.Token
 	err := s.read(ctx, "find a token", func(c *conn) error {
-		return c.one(func(r row) (err error) { t, err = scanToken(r); return err },
-			"SELECT "+tokenColumns+" FROM token t LEFT JOIN party p ON p.id = t.party WHERE t.hash = ? AND t.revoked = 0 "+
-				"AND (t.party IS NULL OR p.removed = 0)", hash[:])
+		return c.one(func(r row) (err error) { t, err = scanToken(r); return err }, validToken+which, arg)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &t, nil
+}
+
+func (c *conn) keys(party hub.ID) (found []hub.Token, err error) {
+	err = c.each(func(r row) error {
+		t, err := scanToken(r)
+		found = append(found, t)
+		return err
+	}, validToken+"t.party = ? AND t.jwk IS NOT NULL ORDER BY t.id", party[:])
+	return found, err
+}
+
+// Keys implements hub.State.
+func (s *Store) Keys(ctx context.Context, party hub.ID) (found []hub.Token, err error) {
+	err = s.read(ctx, "read keys", func(c *conn) (err error) {
+		found, err = c.keys(party)
+		return err
+	})
+	return found, err
+}
+
+// SetKeys implements hub.State.
+func (s *Store) SetKeys(ctx context.Context, party hub.ID, keys []hub.Token, now int64) error {
+	return s.write(ctx, "set keys", func(c *conn) error {
+		if _, err := c.livingParty(party); err != nil {
+			return err
+		}
+		have, err := c.keys(party)
+		if err != nil {
+			return err
+		}
+		end, begin := hub.ExchangeKeys(have, keys)
+		for _, id := range end {
+			if err := c.exec("UPDATE token SET revoked = ? WHERE id = ?", now, id[:]); err != nil {
+				return err
+			}
+		}
+		for _, t := range begin {
+			if err := c.addToken(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -165,6 +165,18 @@ func (f *faulty) UseTokens(ctx context.Context, last map[hub.ID]int64) error {
 	return f.failing("UseTokens", func() error { return f.Store.UseTokens(ctx, last) })
 }
 
+func (f *faulty) SetKeys(ctx context.Context, party hub.ID, keys []hub.Token, now int64) error {
+	return f.failing("SetKeys", func() error { return f.Store.SetKeys(ctx, party, keys, now) })
+}
+
+func (f *faulty) Keys(ctx context.Context, party hub.ID) ([]hub.Token, error) {
+	return through(f, "Keys", func() ([]hub.Token, error) { return f.Store.Keys(ctx, party) })
+}
+
+func (f *faulty) Token(ctx context.Context, id hub.ID) (*hub.Token, error) {
+	return through(f, "Token", func() (*hub.Token, error) { return f.Store.Token(ctx, id) })
+}
+
 func (f *faulty) TokenByHash(ctx context.Context, hash [32]byte) (*hub.Token, error) {
 	return through(f, "TokenByHash", func() (*hub.Token, error) { return f.Store.TokenByHash(ctx, hash) })
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"tidings/consent"
@@ -364,6 +365,79 @@ var partyTests = map[string]func(f *fixture){
 		}
 		f.commit(f.changeParty(other, hub.PartyRemoved))
 		f.wants(f.store.AddToken(f.ctx, token(other)), hub.ErrNotFound)
+	},
+
+	"keys of a party": func(f *fixture) {
+		p, other := f.party(), f.party()
+		key := func(name string) hub.Token {
+			t := hub.Token{ID: hub.NewID(), Role: hub.RoleParty, Party: p.ID, Name: name, Key: []byte(name), CreatedAt: f.tick(), Scopes: []hub.Scope{hub.SSFRead}}
+			copy(t.Hash[:], t.ID[:])
+			return t
+		}
+		set := func(keys ...hub.Token) {
+			f.Helper()
+			f.must(f.store.SetKeys(f.ctx, p.ID, keys, f.tick()))
+		}
+		keys := func() []hub.Token {
+			f.Helper()
+			got, err := f.store.Keys(f.ctx, p.ID)
+			f.must(err)
+			slices.SortFunc(got, func(a, b hub.Token) int { return strings.Compare(a.Name, b.Name) })
+			return got
+		}
+		have := func(want ...hub.Token) {
+			f.Helper()
+			f.equal("keys", keys(), want)
+		}
+		a, b, c := key("a"), key("b"), key("c")
+		if len(keys()) != 0 {
+			f.Error("a new party has keys")
+		}
+		set(a, b)
+		have(a, b)
+		set(key("b"), c) // the b that stands there stays, with its id
+		have(b, c)
+		got, err := f.store.Token(f.ctx, b.ID)
+		f.must(err)
+		f.equal("key", got, b)
+		_, err = f.store.Token(f.ctx, a.ID)
+		f.wants(err, hub.ErrNotFound)
+		_, err = f.store.TokenByHash(f.ctx, b.Hash) // a key is no bearer token
+		f.wants(err, hub.ErrNotFound)
+		f.must(f.store.RevokeToken(f.ctx, c.ID, f.tick()))
+		have(b)
+		narrow := key("b")
+		narrow.Scopes = []hub.Scope{hub.ChangesRead}
+		set(narrow)
+		have(narrow)
+		bearer := hub.Token{ID: hub.NewID(), Role: hub.RoleParty, Party: p.ID, Name: "x", Hash: [32]byte{9}, CreatedAt: f.tick()}
+		f.must(f.store.AddToken(f.ctx, bearer)) // keys do not count
+		if keys, err := f.store.Keys(f.ctx, other.ID); err != nil || len(keys) != 0 {
+			f.Errorf("another party has %d keys, %v", len(keys), err)
+		}
+		f.wants(f.store.SetKeys(f.ctx, hub.NewID(), nil, f.tick()), hub.ErrNotFound)
+
+		sets := [][]hub.Token{{key("d"), key("e")}, {key("f"), key("g")}, {key("h"), key("i")}} // several nodes at once
+		var wg sync.WaitGroup
+		for i, s := range []hub.Store{f.store, f.open(), f.open()} {
+			wg.Go(func() {
+				if err := s.SetKeys(f.ctx, p.ID, sets[i], f.tick()); err != nil {
+					f.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		last := keys()
+		if len(last) != 2 || last[0].Name[0]+1 != last[1].Name[0] {
+			f.Errorf("sets were mixed: %s", jsonOf(last))
+		}
+		f.commit(f.changeParty(p, hub.PartyRemoved))
+		if len(keys()) != 0 {
+			f.Error("a removed party has keys")
+		}
+		_, err = f.store.Token(f.ctx, last[0].ID)
+		f.wants(err, hub.ErrNotFound)
+		f.wants(f.store.SetKeys(f.ctx, p.ID, nil, f.tick()), hub.ErrNotFound)
 	},
 
 	"the first secret stays": func(f *fixture) {
