@@ -48,7 +48,11 @@ type AuthorizationScheme struct {
 
 // MetadataURL is where the metadata of an issuer lives: the well-known path stands
 // between host and path, and one terminating slash is dropped (SSF 1.0 §7.2.1).
-func MetadataURL(issuer string) (string, error) {
+func MetadataURL(issuer string) (string, error) { return WellKnownURL(issuer, "ssf-configuration") }
+
+// WellKnownURL is where a document of that name about an issuer lives (RFC 8615 §3, RFC 8414 §3.1, RFC 9728 §3.1): all
+// put it where [MetadataURL] says.
+func WellKnownURL(issuer, name string) (string, error) {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Host == "" || u.User != nil || (u.Scheme != "https" && u.Scheme != "http") {
 		return "", errors.New("issuer is no web URL")
@@ -56,7 +60,7 @@ func MetadataURL(issuer string) (string, error) {
 	if strings.ContainsAny(issuer, "?#") {
 		return "", errors.New("issuer has a query or fragment")
 	}
-	return fmt.Sprintf("%s://%s/.well-known/ssf-configuration%s", u.Scheme, u.Host, strings.TrimSuffix(u.EscapedPath(), "/")), nil
+	return fmt.Sprintf("%s://%s/.well-known/%s%s", u.Scheme, u.Host, name, strings.TrimSuffix(u.EscapedPath(), "/")), nil
 }
 
 // StreamConfiguration is a stream as SSF 1.0 §8.1.1 shows it, and the body to

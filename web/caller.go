@@ -3,10 +3,12 @@ package web
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"tidings/hub"
@@ -22,34 +24,73 @@ const maxToken = 1024
 
 type queryTokenKey struct{}
 
+// gate finds out who calls.
+type gate struct {
+	auth Authenticator
+	// resource is where the metadata is that tells a stranger how to get a token (RFC 9728 section 5.1).
+	resource string
+	proxies  []netip.Prefix
+
+	party, staff, failures *Limiter
+	// known are hashes of tokens that were good of late: a stranger at the same address cannot shut them out.
+	known recent[struct{}]
+}
+
+// caller finds who holds the token. An address that failed too often is not even looked up.
+func (g *gate) caller(r *http.Request, token string) (hub.Caller, error) {
+	sum := sha256.Sum256([]byte(token))
+	hash, address := string(sum[:]), ClientAddress(r)
+	if !g.known.has(hash) {
+		if err := g.failures.spent(address); err != nil {
+			return hub.Caller{}, err
+		}
+	}
+	caller, err := g.auth.Authenticate(r.Context(), token)
+	if errors.Is(err, hub.ErrUnauthenticated) {
+		g.known.drop(hash)
+		_ = g.failures.Take(address) // the next one is told
+	}
+	if err != nil {
+		return caller, err
+	}
+	g.known.get(hash, func() struct{} { return struct{}{} })
+	limit := g.staff
+	if caller.Role == hub.RoleParty {
+		limit = g.party
+	}
+	return caller, limit.Take(string(caller.Token[:]))
+}
+
 // authenticate puts the caller of a request into its context. It refuses nobody itself: most faces want a caller, some
 // do not, and each answers in its own format. A request with a token in its query has no caller, even if a good token
 // stands in its header: such URLs end in logs, so whoever makes them is to notice at once (AU-07).
-func authenticate(a Authenticator) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			out := &challenged{ResponseWriter: w, unauthorized: `Bearer realm="tidings"`}
-			ctx := r.Context()
-			token, given := bearer(r)
+func (g *gate) authenticate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out := &challenged{ResponseWriter: w, unauthorized: `Bearer realm="tidings"`, resource: g.resource}
+		ctx := r.Context()
+		if len(g.proxies) > 0 {
+			ctx = context.WithValue(ctx, proxiesKey{}, g.proxies)
+			r = r.WithContext(ctx)
+		}
+		token, given := bearer(r)
+		switch {
+		case r.URL.Query().Has("access_token"):
+			out.unauthorized = `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`
+			ctx = context.WithValue(ctx, queryTokenKey{}, true)
+		case given:
+			caller, err := g.caller(r, token)
 			switch {
-			case r.URL.Query().Has("access_token"):
-				out.unauthorized = `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`
-				ctx = context.WithValue(ctx, queryTokenKey{}, true)
-			case given:
-				caller, err := a.Authenticate(ctx, token)
-				switch {
-				case errors.Is(err, hub.ErrUnauthenticated):
-					out.unauthorized = `Bearer realm="tidings", error="invalid_token"`
-				case err != nil:
-					Refuse(w, r, fmt.Errorf("find caller: %w", err))
-					return
-				default:
-					ctx = hub.WithCaller(ctx, caller)
-				}
+			case errors.Is(err, hub.ErrUnauthenticated):
+				out.unauthorized = `Bearer realm="tidings", error="invalid_token"`
+			case err != nil:
+				Refuse(w, r, fmt.Errorf("find caller: %w", err))
+				return
+			default:
+				ctx = hub.WithCaller(ctx, caller)
 			}
-			next.ServeHTTP(out, r.WithContext(ctx))
-		})
-	}
+		}
+		next.ServeHTTP(out, r.WithContext(ctx))
+	})
 }
 
 // bearer is the token of the Authorization header. What cannot be a token is looked up all the same, as the empty one:
@@ -104,14 +145,14 @@ func insufficient(scopes []hub.Scope) string {
 // them.
 type challenged struct {
 	http.ResponseWriter
-	unauthorized string
+	unauthorized, resource string
 }
 
 func (c *challenged) WriteHeader(status int) {
 	challenge := ""
 	switch status {
 	case http.StatusUnauthorized:
-		challenge = c.unauthorized
+		challenge = c.unauthorized + `, resource_metadata="` + c.resource + `"`
 	case http.StatusForbidden:
 		challenge = `Bearer realm="tidings", error="insufficient_scope"`
 	case http.StatusBadRequest:

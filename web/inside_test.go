@@ -77,7 +77,9 @@ func TestSlowRequests(t *testing.T) {
 // A failing store is no wrong token: the caller is not told to throw its token away.
 func TestStoreFailsWhileAuthenticating(t *testing.T) {
 	for err, want := range map[error]int{hub.ErrBusy: 503, errors.New("disk on fire"): 500, hub.ErrUnauthenticated: 200} {
-		handler := authenticate(failing{err})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }))
+		none := NewLimiter(Limit{})
+		gate := &gate{auth: failing{err}, party: none, staff: none, failures: none}
+		handler := gate.authenticate(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }))
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer x")
 		w := httptest.NewRecorder()

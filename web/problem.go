@@ -98,6 +98,10 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &lacks) {
 		w.Header().Set("WWW-Authenticate", insufficient(lacks.Scopes))
 	}
+	var often *TooOften
+	if errors.As(err, &often) {
+		p.retry = often.Seconds()
+	}
 	if p.retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(p.retry))
 	}

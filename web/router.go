@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"tidings/events"
 	"tidings/hub"
 )
 
@@ -28,6 +30,10 @@ type Config struct {
 	// Ready is asked at /readyz whether the hub can serve; an error says that it cannot.
 	Ready func(context.Context) error
 	Auth  Authenticator
+	// Limits bound how often callers come; the zero value is none.
+	Limits Limits
+	// Proxies are those whose forwarding headers are believed.
+	Proxies []netip.Prefix
 }
 
 // Route is one endpoint. Pattern is the path with {names} that the handler finds by http.Request.PathValue; a trailing
@@ -51,8 +57,14 @@ func New(c Config, faces ...[]Route) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	resource, err := events.WellKnownURL(c.Issuer, "oauth-protected-resource")
+	if err != nil {
+		return nil, err
+	}
+	gate := &gate{auth: c.Auth, resource: resource, proxies: c.Proxies,
+		party: NewLimiter(c.Limits.Party), staff: NewLimiter(c.Limits.Staff), failures: NewLimiter(c.Limits.Failures)}
 	mux := chi.NewRouter()
-	mux.Use(observe(c.Log, counted), headers(issuer.Scheme == "https"), authenticate(c.Auth), middleware.GetHead)
+	mux.Use(observe(c.Log, counted), headers(issuer.Scheme == "https"), gate.authenticate, middleware.GetHead)
 	mux.NotFound(Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrNotFound }).ServeHTTP)
 	mux.MethodNotAllowed(notAllowed)
 	health := []Route{

@@ -68,7 +68,7 @@ func TestCallers(t *testing.T) {
 	for _, path := range []string{"/Users", "/Users/" + id, "/Users/" + hub.NewID().String(), "/Groups", "/ServiceProviderConfig", "/Schemas", "/Me", "/nothing", "/"} {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 			a := s.refused(401, "", method, path, "{}", "Authorization", "")
-			if a.header.Get("WWW-Authenticate") != `Bearer realm="tidings"` {
+			if a.header.Get("WWW-Authenticate") != `Bearer realm="tidings", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"` {
 				t.Errorf("no token: WWW-Authenticate %q", a.header.Get("WWW-Authenticate"))
 			}
 			for _, bad := range []string{"Bearer tdg_wrong", "Bearer", "Bearer ", "Bearer " + strings.Repeat("x", 5000), "bearer " + s.directory[:len(s.directory)-1]} {
