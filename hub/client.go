@@ -65,6 +65,16 @@ func (h *Hub) SetPartyKeys(ctx context.Context, party ID, jwks []byte, wanted []
 	return h.store.Keys(ctx, party)
 }
 
+// PartyKeys lists the valid keys of a party. ErrNotFound.
+func (h *Hub) PartyKeys(ctx context.Context, party ID) ([]Token, error) {
+	if p, err := h.store.Party(ctx, party); err != nil {
+		return nil, err
+	} else if p.Removed != 0 {
+		return nil, ErrNotFound
+	}
+	return h.store.Keys(ctx, party)
+}
+
 // ExchangeKeys says which of a party's keys end and which begin when it is to have others. One that stays keeps its id,
 // so that what was got with it stays good.
 func ExchangeKeys(have, want []Token) (end []ID, begin []Token) {

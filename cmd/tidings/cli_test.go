@@ -102,7 +102,7 @@ func TestMisuse(t *testing.T) {
 	for _, c := range []struct{ args, says string }{
 		{"--nope", "unknown flag --nope"},
 		{"nope", "unexpected argument nope"},
-		{"party", `"add", "list", "set", "remove"`},
+		{"party", `"add", "list", "set", "keys", "remove"`},
 		{"party add", "--name"},
 		{"party add --name x --nope", "unknown flag --nope"},
 		{"party add --name x extra", "unexpected argument extra"},
@@ -124,6 +124,9 @@ func TestMisuse(t *testing.T) {
 		{"signal raise --user x --type device-compliance-change --payload {\"previous_status\":\"compliant\",\"current_status\":\"not-compliant\"}", "must name the device"},
 		{"signal raise --user x --type session-revoked --member session={\"format\":\"jwt_id\"}", "is no subject identifier"},
 		{"party remove", "<id>"},
+		{"party keys nope", "is not an id"},
+		{"party keys " + some + " --scope ssf.read", "--scope goes with --jwks"},
+		{"serve --party-rate 0", "--party-rate"},
 		{"party remove nope", "is not an id"},
 		{"token add --name x", "--role"},
 		{"token add --name x --role party", "--role party and --party ID go together"},
@@ -526,9 +529,9 @@ func TestJSON(t *testing.T) {
 			return result
 		}
 		token := run("id token", "token", "add", "--role", "directory", "--name", "hr")["id"].(string)
-		run("created id name role scope", "token", "list")
+		run("created id kind name role scope", "token", "list")
 		run("id revoked", "token", "revoke", token)
-		run("created id name revoked role scope", "token", "list")
+		run("created id kind name revoked role scope", "token", "list")
 		party := run("audience id token", "party", "add", "--name", "shop", "--profile", "caep", "--max-age", "90m", "--origin", "https://shop.example")
 		run("containers created dangling read refused unchanged updated", "import",
 			s.write("people.ldif", "dn: uid=anna,dc=example\nobjectClass: inetOrgPerson\nuid: anna\ncn: Anna\nsn: Berg\nmanager: uid=nobody,dc=example\n"))

@@ -16,6 +16,7 @@ import (
 	"tidings/cmd/tidings/demo"
 	"tidings/hub"
 	"tidings/subscriptions/delivery"
+	"tidings/web"
 )
 
 type demoCommand struct {
@@ -97,7 +98,7 @@ func (s show) run(h *hub.Hub, hubListener, siteListener net.Listener) error {
 	if err != nil {
 		return err
 	}
-	serving, err := newServing(h, delivery.Outward{Insecure: true}, s.rt.log)
+	serving, err := newServing(h, delivery.Outward{Insecure: true}, web.Config{Log: s.rt.log, Limits: web.DefaultLimits()})
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type program struct {
 		Add    partyAdd    `cmd:"" help:"Register a relying party and print its token, once."`
 		List   partyList   `cmd:"" help:"List relying parties."`
 		Set    partySet    `cmd:"" help:"Change what a relying party's streams may ask for and how its events name people."`
+		Keys   partyKeys   `cmd:"" help:"Register or list the public keys with which a party's server gets access tokens (private_key_jwt)."`
 		Remove partyRemove `cmd:"" help:"End a relying party: its token, streams and grants are dead at once."`
 	} `cmd:"" help:"Relying parties: the websites that keep copies."`
 	Token struct {

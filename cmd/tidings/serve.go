@@ -26,6 +26,7 @@ import (
 	"tidings/web"
 	"tidings/web/api"
 	"tidings/web/live"
+	"tidings/web/oauth"
 	"tidings/web/ssf"
 )
 
@@ -37,6 +38,7 @@ type serveCommand struct {
 	Proxy   []string `name:"behind-proxy" help:"Serve plain HTTP to a TLS-terminating proxy in this network, and to nobody else; repeatable." placeholder:"CIDR"`
 
 	keySetAge
+	PartyRate int `help:"Requests a second that one credential of a party may make over time; five seconds' worth may come at once. More get 429 with Retry-After." default:"200" placeholder:"N"`
 
 	AllowInsecureReceivers bool     `help:"Permit http and loopback receivers. For trying things out: refused unless the issuer is on loopback."`
 	AllowReceivers         []string `help:"Permit https receivers on this network, which is not the public internet; repeatable." placeholder:"CIDR"`
@@ -70,7 +72,9 @@ func (c *serveCommand) Run(rt *runtime) error {
 		return err
 	}
 	defer done()
-	serving, err := newServing(h, outward, rt.log)
+	limits := web.DefaultLimits()
+	limits.Party = web.Limit{Rate: float64(c.PartyRate), Burst: 5 * c.PartyRate}
+	serving, err := newServing(h, outward, web.Config{Log: rt.log, Limits: limits, Proxies: proxies})
 	if err != nil {
 		return err
 	}
@@ -92,6 +96,8 @@ func (c *serveCommand) check() (proxies []netip.Prefix, err error) {
 		return nil, misused("--listen: an address looks like 127.0.0.1:8420")
 	}
 	switch {
+	case c.PartyRate < 1:
+		return nil, misused("--party-rate: at least 1 request a second")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return nil, misused("--tls-cert and --tls-key go together")
 	case c.TLSCert != "" && len(proxies) > 0:
@@ -215,8 +221,14 @@ type serving struct {
 	log     *slog.Logger
 }
 
-func newServing(h *hub.Hub, out delivery.Outward, log *slog.Logger) (*serving, error) {
+// newServing joins the faces; the configuration is completed with what the hub decides.
+func newServing(h *hub.Hub, out delivery.Outward, conf web.Config) (*serving, error) {
+	log := conf.Log
 	streams, err := ssf.Routes(h)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := oauth.Routes(h)
 	if err != nil {
 		return nil, err
 	}
@@ -231,9 +243,9 @@ func newServing(h *hub.Hub, out delivery.Outward, log *slog.Logger) (*serving, e
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(s.push.Collectors()...)
 	metrics.MustRegister(streamMetrics{h})
-	ready := func(ctx context.Context) error { _, err := h.Head(ctx); return err }
-	s.handler, err = web.New(web.Config{Issuer: h.Issuer(), Log: log, Metrics: metrics, Ready: ready, Auth: h},
-		streams, api.Routes(h), live.Routes(), outward)
+	conf.Issuer, conf.Metrics, conf.Auth = h.Issuer(), metrics, h
+	conf.Ready = func(ctx context.Context) error { _, err := h.Head(ctx); return err }
+	s.handler, err = web.New(conf, streams, tokens, api.Routes(h), live.Routes(), outward)
 	return s, err
 }
 

@@ -49,6 +49,7 @@ type tokenLine struct {
 	ID      hub.ID   `json:"id"`
 	Role    hub.Role `json:"role"`
 	Party   hub.ID   `json:"party,omitzero"`
+	Kind    string   `json:"kind"` // token or key
 	Name    string   `json:"name"`
 	Scopes  string   `json:"scope"`
 	Created string   `json:"created"`
@@ -65,17 +66,24 @@ func (c *tokenList) Run(rt *runtime) error {
 		}
 		var lines []tokenLine
 		for _, t := range tokens {
-			lines = append(lines, tokenLine{t.ID, t.Role, t.Party, t.Name, hub.ScopeText(t.Scopes), stamp(t.CreatedAt),
-				stamp(t.Expires), stamp(t.Used), stamp(t.Revoked)})
+			lines = append(lines, tokenLineOf(t))
 		}
-		return table(rt, lines, "ID ROLE NAME CREATED EXPIRES USED REVOKED SCOPE", func(l tokenLine) []string {
-			return []string{l.ID.String(), string(l.Role), l.Name, l.Created, l.Expires, l.Used, l.Revoked, l.Scopes}
+		return table(rt, lines, "ID ROLE KIND NAME CREATED EXPIRES USED REVOKED SCOPE", func(l tokenLine) []string {
+			return []string{l.ID.String(), string(l.Role), l.Kind, l.Name, l.Created, l.Expires, l.Used, l.Revoked, l.Scopes}
 		})
 	})
 }
 
+func tokenLineOf(t hub.Token) tokenLine {
+	kind := "token"
+	if t.Key != nil {
+		kind = "key"
+	}
+	return tokenLine{t.ID, t.Role, t.Party, kind, t.Name, hub.ScopeText(t.Scopes), stamp(t.CreatedAt), stamp(t.Expires), stamp(t.Used), stamp(t.Revoked)}
+}
+
 type tokenRevoke struct {
-	ID string `arg:"" help:"Id of the token."`
+	ID string `arg:"" help:"Id of the token or key."`
 }
 
 func (c *tokenRevoke) Run(rt *runtime) error {

@@ -48,6 +48,7 @@ func Routes(e Engine) ([]web.Route, error) {
 		return nil, err
 	}
 	f := face{e}
+	few := web.NewLimiter(fewer)
 	return []web.Route{
 		// The well-known path stands before the issuer's own (WK-01); the one slash that it drops (WK-02) may come anyway.
 		{Method: http.MethodGet, Pattern: at.EscapedPath(), Handler: web.Handler(f.metadata)},
@@ -60,9 +61,9 @@ func Routes(e Engine) ([]web.Route, error) {
 		{Method: http.MethodDelete, Pattern: streamsPath, Handler: manager(f.remove)},
 		{Method: http.MethodGet, Pattern: statusPath, Handler: reader(f.status)},
 		{Method: http.MethodPost, Pattern: statusPath, Handler: manager(f.setStatus)},
-		{Method: http.MethodPost, Pattern: verifyPath, Handler: manager(f.verify)},
-		{Method: http.MethodPost, Pattern: addPath, Handler: manager(f.addSubject)},
-		{Method: http.MethodPost, Pattern: removePath, Handler: manager(f.removeSubject)},
+		{Method: http.MethodPost, Pattern: verifyPath, Handler: few.PerParty(manager(f.verify))},
+		{Method: http.MethodPost, Pattern: addPath, Handler: few.PerParty(manager(f.addSubject))},
+		{Method: http.MethodPost, Pattern: removePath, Handler: few.PerParty(manager(f.removeSubject))},
 	}, nil
 }
 
@@ -74,6 +75,10 @@ const (
 	addPath     = "/ssf/subjects:add"
 	removePath  = "/ssf/subjects:remove"
 )
+
+// fewer bounds what a party may ask for that writes each time, all its streams together (PR-10, SU-05): enough to go
+// through many subjects at a steady pace.
+var fewer = web.Limit{Rate: 50, Burst: 500}
 
 // A receiver is a handler for callers that are one (AU-01).
 type receiver func(w http.ResponseWriter, r *http.Request, c hub.Caller) error

@@ -108,6 +108,7 @@ var homes = []home{
 		"metrics are read off the engine by the edges"},
 	{"github.com/alecthomas/kong", []string{"cmd/..."}, "command lines are a matter of the programs"},
 	{"github.com/BurntSushi/toml", []string{"cmd/..."}, "configuration is a matter of the programs"},
+	{"golang.org/x/time", []string{"web"}, "how often callers come is counted at the door"},
 	{"golang.org/x/term", []string{"cmd/..."}, "terminals are a matter of the programs"},
 	{"github.com/schollz/progressbar/v3", []string{"cmd/..."}, "terminals are a matter of the programs"},
 	{"github.com/chromedp/chromedp", nil, "a browser drives tests, never the program"},
