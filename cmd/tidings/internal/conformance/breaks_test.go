@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -13,8 +14,7 @@ type fracture struct {
 	row, how string
 	in       string // the proof that has to turn red; the first that names the row if empty
 	by       breaker
-	oldTLS   bool
-	blind    bool
+	wire
 }
 
 // The paths of the program's endpoints, as far as a fracture has to know them.
@@ -25,6 +25,8 @@ const (
 	statusAt   = "/ssf/status"
 	verifyAt   = "/ssf/verify"
 	pollAt     = "/ssf/poll/"
+	addAt      = "/ssf/subjects:add"
+	removeAt   = "/ssf/subjects:remove"
 )
 
 // matches: "POST /ssf/poll/" is a method and a part of the path, "push" a push, "" anything from the receiver.
@@ -222,7 +224,7 @@ func polls(edit func(m object)) breaker { return said("POST "+pollAt, edit) }
 
 func polledWith(edit func(m object)) breaker { return doc("POST "+pollAt, edit) }
 
-var breaks = slices.Concat(discoveryBreaks, streamBreaks, accessBreaks, statusBreaks, pushBreaks, pollBreaks, tokenBreaks, eventBreaks)
+var breaks = slices.Concat(discoveryBreaks, streamBreaks, accessBreaks, statusBreaks, pushBreaks, pollBreaks, tokenBreaks, subjectBreaks, eventBreaks)
 
 var discoveryBreaks = []fracture{
 	{row: "WK-01", how: "not between host and path", by: turn("GET "+metadataAt, 200, 404, "")},
@@ -246,6 +248,8 @@ var discoveryBreaks = []fracture{
 	{row: "CI-05", how: "missing", by: metadataWith("configuration_endpoint", nil)},
 	{row: "MD-06", how: "missing", by: metadataWith("status_endpoint", nil)},
 	{row: "CI-06", how: "missing", by: metadataWith("status_endpoint", nil)},
+	{row: "MD-07", how: "missing", by: metadataWith("add_subject_endpoint", nil)},
+	{row: "MD-08", how: "missing", by: metadataWith("remove_subject_endpoint", nil)},
 	{row: "MD-09", how: "missing", by: metadataWith("verification_endpoint", nil)},
 	{row: "CI-07", how: "missing", by: metadataWith("verification_endpoint", nil)},
 	{row: "MD-11", how: "no spec_urn", by: metadataWith("authorization_schemes", []any{object{"urn": "urn:ietf:rfc:6749"}})},
@@ -264,9 +268,9 @@ var discoveryBreaks = []fracture{
 		m["status_endpoint"] = strings.Replace(m["status_endpoint"].(string), "https", "http", 1)
 	})},
 	{row: "MD-24", how: "keys without kid", by: doc("GET "+keysAt, func(m object) { delete(m["keys"].([]any)[0].(object), "kid") })},
-	{row: "CI-01", how: "TLS 1.1", oldTLS: true},
-	{row: "EV-07", how: "TLS 1.1", oldTLS: true},
-	{row: "PB-17", how: "TLS 1.1", oldTLS: true},
+	{row: "CI-01", how: "TLS 1.1", wire: wire{oldTLS: true}},
+	{row: "EV-07", how: "TLS 1.1", wire: wire{oldTLS: true}},
+	{row: "PB-17", how: "TLS 1.1", wire: wire{oldTLS: true}},
 	{row: "CR-10", how: "any host", by: turn("POST "+streamsAt, 400, 201, "169.254")},
 	{row: "PU-01", how: "plain HTTP", by: turn("POST "+streamsAt, 400, 201, "http://receiver.example")},
 	{row: "PU-09", how: "loopback", by: turn("POST "+streamsAt, 400, 201, "localhost")},
@@ -505,7 +509,7 @@ var pushBreaks = []fracture{
 	}},
 	{row: "VE-12", how: "repeated", by: twice},
 	{row: "VE-12", how: "refused", in: "poll", by: turn("POST "+pollAt, 200, 400, "invalid_state")},
-	{row: "PU-07", how: "any certificate", blind: true},
+	{row: "PU-07", how: "any certificate", wire: wire{blind: true}},
 }
 
 var pollBreaks = []fracture{
@@ -644,6 +648,79 @@ var tokenBreaks = []fracture{
 	{row: "FM-03", how: "empty", by: subjectWith(object{"format": "opaque", "id": ""})},
 	{row: "SI-02", how: "nested", by: subjectWith(object{"format": "complex", "user": object{"format": "complex", "user": object{"format": "opaque", "id": "x"}}})},
 	{row: "RI-22", how: "in the payload", by: payload("", "subject_type", "x")},
+}
+
+var subjectBreaks = []fracture{
+	{row: "SU-01", how: "204", by: turn("POST "+addAt, 200, 204, "")},
+	{row: "SU-04", how: "200", by: turn("POST "+removeAt, 204, 200, "")},
+	{row: "SU-06", how: "another event", in: "journey by poll", by: renamed("prov:patch:notice", scim+"prov:put:notice")},
+	{row: "SU-07", how: "not taken off", by: swallow("POST "+removeAt, 204, "")},
+	{row: "SU-07", how: "not added", in: "journey by socket", by: swallow("POST "+addAt, 200, "")},
+	{row: "SU-11", how: "not taken off", by: swallow("POST "+removeAt, 204, "")},
+	{row: "SU-12", how: "added by PATCH", by: addedByUpdate()},
+	{row: "SU-02", how: "refused", by: turn("POST "+addAt, 200, 400, `"verified"`)},
+	{row: "SU-03", how: "404", by: turn("POST "+addAt, 200, 404, "nowhere.example")},
+	{row: "PR-01", how: "404", by: turn("POST "+removeAt, 204, 404, "nowhere.example")},
+	{row: "SU-10", how: "409", by: turn("POST "+addAt, 200, 409, "")},
+	{row: "SU-05", how: "404 as 400", by: turn("POST "+addAt, 404, 400, "")},
+	{row: "SU-09", how: "taken off", by: polledWith(func(m object) {
+		sets, _ := m["sets"].(object)
+		for jti, compact := range sets {
+			if strings.Contains(text(decodePart(strings.Split(compact.(string), ".")[1])), "still here") {
+				delete(sets, jti)
+			}
+		}
+	})},
+	{row: "MA-01", how: "refused", by: turn("POST "+removeAt, 204, 400, `,"format":"scim"}`)},
+	{row: "MA-06", how: "somebody else", by: swallow("POST "+removeAt, 204, `"complex"`)},
+	{row: "MA-07", how: "taken", by: turn("POST "+addAt, 400, 200, "shoe")},
+	{row: "MA-08", how: "somebody else", by: swallow("POST "+removeAt, 204, `"aliases"`)},
+	{row: "SI-03", how: "refused", by: turn("POST "+removeAt, 204, 400, `phone_number`)},
+	{row: "PA-05", how: "tried again and again", by: renamed("stream-updated", verification)},
+	{row: "PA-06", how: "not paused", by: doc("GET "+statusAt, put("status", "enabled"))},
+	{row: "SE-01", how: "no status", by: payload("stream-updated", "status", missing{})},
+	{row: "SE-02", how: "another subject", by: named("stream-updated", object{"format": "opaque", "id": "x"})},
+	{row: "SE-03", how: "nothing before", by: renamed("stream-updated", verification)},
+	{row: "SE-05", how: "asked for", by: streamWith(func(m object) {
+		m["events_delivered"] = append(m["events_delivered"].([]any), "https://schemas.openid.net/secevent/ssf/event-type/stream-updated")
+	})},
+	{row: "SE-06", how: "told", by: renamed("prov:patch:notice", "https://schemas.openid.net/secevent/ssf/event-type/stream-updated")},
+	{row: "SE-09", how: "twice", by: twice},
+	{row: "AU-06", how: "any scope", in: "scopes", by: turn("", 403, 200, "")},
+	{row: "CI-15", how: "any scope", by: turn("", 403, 200, "")},
+	{row: "CI-16", how: "reading needs more", by: turn("GET "+streamsAt, 200, 403, "")},
+	{row: "CI-30", how: "a poll with ssf.read", by: turn("POST "+pollAt, 403, 200, "")},
+	{row: "CI-31", how: "create with ssf.read", by: turn("POST "+streamsAt, 403, 201, "")},
+	{row: "CI-19", how: "revoked", in: "scopes", by: turn("", 401, 200, "")},
+
+	{row: "WS-01", how: "not in the metadata", by: metadataWith("delivery_methods_supported", []any{"urn:ietf:rfc:8935", "urn:ietf:rfc:8936"})},
+	{row: "DE-08", how: "not in the metadata", by: metadataWith("delivery_methods_supported", []any{"urn:ietf:rfc:8935", "urn:ietf:rfc:8936"})},
+	{row: "WS-02", how: "the token in the query", wire: wire{query: true}},
+	{row: "WS-03", how: "another code", wire: wire{close: 1000}},
+	{row: "WS-04", how: "other words", wire: wire{down: func(m object) { m["events"] = m["sets"]; delete(m, "sets") }}},
+	{row: "WS-05", how: "acknowledgements are lost", wire: wire{up: func(m object) { delete(m, "ack") }}},
+	{row: "WS-06", how: "goes on", by: said("POST "+statusAt, put("status", "enabled"))},
+	{row: "WS-07", how: "another code", wire: wire{close: 1000}},
+	{row: "WS-07", how: "no ping", in: "socket kept alive", wire: wire{mute: true}},
+}
+
+// addedByUpdate forgets what was taken off when the stream is updated.
+func addedByUpdate() breaker {
+	var last *exchange
+	return func(x *exchange, pass func()) {
+		if x.matches("POST " + removeAt) {
+			last = &exchange{req: x.req.Clone(context.Background()), body: x.body}
+		}
+		pass()
+		if x.matches("PATCH "+streamsAt) && last != nil {
+			again := *x
+			x.req, x.body = last.req, last.body
+			x.req.URL.Path = strings.Replace(x.req.URL.Path, removeAt, addAt, 1)
+			x.req.Method = "POST"
+			pass()
+			*x = again
+		}
+	}
 }
 
 var eventBreaks = []fracture{

@@ -55,10 +55,10 @@ func (j job) try(on programs, proxied bool) result {
 	broken := ""
 	if proxied {
 		via = &proxy{}
-		defer via.close()
+		defer via.end()
 	}
 	if j.broken != nil {
-		via.breaker, via.oldTLS, via.blind, broken = j.broken.by, j.broken.oldTLS, j.broken.blind, j.broken.row
+		via.breaker, via.wire, broken = j.broken.by, j.broken.wire, j.broken.row
 	}
 	failures, looked := j.proof.try(on.of(j.proof), via, broken)
 	return result{j, failures, looked}

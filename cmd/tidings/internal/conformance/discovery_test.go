@@ -21,6 +21,7 @@ func metadata(t *try) {
 	t.check(doc["issuer"] == t.program.issuer, "MD-02 WK-04", "issuer is %v", doc["issuer"])
 	for member, rows := range map[string]string{
 		"jwks_uri": "MD-03 CI-04", "configuration_endpoint": "MD-05 CI-05", "status_endpoint": "MD-06 CI-06", "verification_endpoint": "MD-09 CI-07",
+		"add_subject_endpoint": "MD-07", "remove_subject_endpoint": "MD-08",
 	} {
 		url, _ := doc[member].(string)
 		t.check(strings.HasPrefix(url, base(t.program.issuer)+"/") && !strings.ContainsAny(url, "?#"), rows+" MD-23", "%s is %v", member, doc[member])

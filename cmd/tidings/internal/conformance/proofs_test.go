@@ -8,7 +8,7 @@ import (
 // proofs is the table: which proof proves which rows.
 var proofs = []proof{
 	{name: "metadata", run: metadata,
-		rows: "WK-01 WK-03 WK-04 WK-05 MD-01 MD-02 MD-03 MD-04 MD-05 MD-06 MD-09 MD-11 MD-12 MD-13 MD-20 MD-21 MD-23 CI-02 CI-03 CI-04 CI-05 CI-06 CI-07 CI-08 CI-11"},
+		rows: "WK-01 WK-03 WK-04 WK-05 MD-01 MD-02 MD-03 MD-04 MD-05 MD-06 MD-07 MD-08 MD-09 MD-11 MD-12 MD-13 MD-20 MD-21 MD-23 CI-02 CI-03 CI-04 CI-05 CI-06 CI-07 CI-08 CI-11"},
 	{name: "key set", run: keySet, rows: "MD-23 MD-24 MD-03"},
 	{name: "on the internet", secured: true, run: onTheInternet,
 		rows: "WK-02 WK-04 WK-06 MD-02 MD-23 CI-01 EV-07 PB-17 CR-10 PU-01 PU-09"},
@@ -55,6 +55,17 @@ var proofs = []proof{
 	{name: "poll without acknowledgement", slow: true, run: leased, rows: "PB-06 PB-07 PB-08 PB-20 RE-03"},
 	{name: "poll abandoned", run: abandoned, rows: "PB-21"},
 	{name: "bad polls", run: badPolls, rows: "PB-13 PB-14 PB-15 PO-01"},
+
+	{name: "socket", run: socketLife, rows: setRows + "WS-01 WS-02 WS-03 WS-04 WS-05 WS-06 WS-07 DE-08"},
+	{name: "socket kept alive", slow: true, run: socketAlive, rows: "WS-07"},
+
+	{name: "journey by push", run: journey((*try).byPush), rows: setRows + "SU-01 SU-04 SU-06 SU-07 SU-11 SU-12 ST-10 ST-11 UP-02 UP-04 DL-01"},
+	{name: "journey by poll", run: journey((*try).byPoll), rows: setRows + pollRows + "SU-01 SU-04 SU-06 SU-07 SU-11 SU-12 ST-10 ST-11 UP-02 UP-04 DL-01"},
+	{name: "journey by socket", run: journey((*try).bySocket), rows: setRows + "SU-01 SU-04 SU-06 SU-07 SU-11 SU-12 ST-10 ST-11 UP-02 UP-04 DL-01"},
+	{name: "subjects", run: subjects, rows: "SU-01 SU-02 SU-03 SU-04 SU-05 SU-07 SU-09 SU-10 SU-11 MA-01 MA-06 MA-07 MA-08 SI-03 PR-01 PR-03 PR-08"},
+	{name: "receiver that refuses", run: refusing(reply{status: 401}, "PA-05"), rows: setRows + "PA-05 SE-01 SE-02 SE-03 SE-05 SE-06 SE-09 ST-07 ST-11"},
+	{name: "receiver that is gone", run: refusing(reply{status: 410}, "PA-06"), rows: setRows + "PA-06 SE-01 SE-02 SE-03"},
+	{name: "scopes", run: scopes, rows: "AU-06 CI-15 CI-16 CI-19 CI-20 CI-30 CI-31"},
 
 	{name: "life of a grant", run: life, rows: setRows + payloadRows + "MP-01 MP-02 MP-03 MP-04 MP-05 MP-06 MP-07 MP-08 MP-09 MP-18 MP-19 MP-20 MP-30 MP-32 SV-02 SV-05 SV-14 SV-20 SV-21 SV-24 " +
 		"SV-28 SV-29 SV-30 RI-02 RI-03 RI-04 RI-05 RI-23 CA-07 CA-12 CA-20 CA-21 CA-25 EV-12 PR-03 PR-05 PR-06 PR-08 PR-12 CI-12 FM-04"},

@@ -45,13 +45,22 @@ type breaker func(x *exchange, pass func())
 // proxy stands between the suite and the program, both ways.
 type proxy struct {
 	breaker breaker
-	oldTLS  bool // speaks what is older than TLS 1.2
-	blind   bool // takes any certificate of a receiver
+	wire
 	servers []*httptest.Server
 	mu      sync.Mutex
 }
 
-func (p *proxy) close() {
+// wire breaks what is below requests and answers.
+type wire struct {
+	oldTLS   bool         // speaks what is older than TLS 1.2
+	blind    bool         // takes any certificate of a receiver
+	query    bool         // takes the token of a socket from the query
+	mute     bool         // takes pings for itself
+	close    int          // the code with which sockets end
+	down, up func(object) // frames to and from the receiver; an empty one is dropped
+}
+
+func (p *proxy) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.servers {
@@ -82,6 +91,10 @@ func (p *proxy) serve(push bool, target string, client *http.Client, certificate
 }
 
 func (p *proxy) handle(w http.ResponseWriter, r *http.Request, push bool, target string, client *http.Client) {
+	if r.Header.Get("Upgrade") != "" {
+		p.relay(w, r, target)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
