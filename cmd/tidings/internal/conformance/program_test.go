@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -37,12 +38,33 @@ func TestMain(m *testing.M) {
 // build makes the program as it is shipped: races are looked for by the tests of its own packages, and here hundreds of
 // commands are run.
 var build = sync.OnceValues(func() (string, error) {
+	if err := lookAtSource(); err != nil {
+		return "", err
+	}
 	binary := filepath.Join(folder, "tidings")
 	if out, err := exec.Command("go", "build", "-o", binary, "tidings/cmd/tidings").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}
 	return binary, nil
 })
+
+// lookAtSource makes the program's source an input of this test: go test would otherwise keep the result of an older
+// program, since it does not see what the go command reads here.
+func lookAtSource() error {
+	return filepath.WalkDir("../../../..", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if strings.HasPrefix(entry.Name(), ".") && entry.Name() != "." && !strings.HasPrefix(entry.Name(), "..") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		_, err = os.Stat(name)
+		return err
+	})
+}
 
 // program is the hub in a process of its own, on a store of its own.
 type program struct {

@@ -94,7 +94,11 @@ func refused(answer reply, tries int, rows string) func(*try) {
 				return strings.Contains(state(all[len(all)-1]), `"`+next+`"`)
 			}), rows, "the stream does not go on")
 		}
-		t.check(len(h.all()) == tries+2, rows, "%d pushes came, not %d", len(h.all()), tries+2)
+		var came []string
+		for _, p := range h.all() {
+			came = append(came, p.at.Format("05.000 ")+state(p))
+		}
+		t.check(len(came) == tries+2, rows, "%d pushes came, not %d: %q", len(came), tries+2, came)
 	}
 }
 

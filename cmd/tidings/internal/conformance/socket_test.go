@@ -190,11 +190,10 @@ func socketLife(t *try) {
 	second.says(object{"ack": []string{three[0].jti}})
 
 	// Loss of the token ends the socket.
-	var token struct{ ID, Token string }
-	t.program.tidings(&token, "token", "add", "--role", "party", "--party", t.id)
-	s, res := t.dial(stream, http.Header{"Authorization": {"Bearer " + token.Token}})
+	token, revoke := t.anotherToken()
+	s, res := t.dial(stream, http.Header{"Authorization": {"Bearer " + token}})
 	t.need(s != nil, "WS-02", "a second token is refused: %v", res)
-	t.program.tidings(nil, "token", "revoke", token.ID)
+	revoke()
 	code := s.code()
 	t.check(code == websocket.ClosePolicyViolation, "WS-03", "after the revocation of the token the socket ended with %d", code)
 

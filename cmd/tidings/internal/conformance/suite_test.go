@@ -153,6 +153,15 @@ func (t *try) streams() string { return t.endpoint("configuration_endpoint") }
 
 func (t *try) statuses() string { return t.endpoint("status_endpoint") }
 
+// anotherToken is a second one of the party, until it is revoked or the try ends.
+func (t *try) anotherToken(flags ...string) (token string, revoke func()) {
+	var made struct{ ID, Token string }
+	t.program.tidings(&made, append([]string{"token", "add", "--role", "party", "--party", t.id}, flags...)...)
+	revoke = sync.OnceFunc(func() { t.program.tidings(nil, "token", "revoke", made.ID) })
+	t.closing = append(t.closing, revoke)
+	return made.Token, revoke
+}
+
 // answer is what came back.
 type answer struct {
 	status int

@@ -23,7 +23,7 @@ func verifying(t *try) {
 				pushes++
 				s = t.accept(h.await(pushes, "VE-13").body, stream)
 			} else {
-				s = t.next(stream, "VE-13 VE-07 PB-01", anyType)
+				s = t.next(stream, "VE-13 VE-07", anyType)
 			}
 			t.check(s.event == verification, "VE-02", "%s: the event is %s", name, s.event)
 			t.check(text(s.subject) == text(object{"format": "opaque", "id": idOf(stream)}), "VE-03", "%s: sub_id is %v", name, s.subject)
