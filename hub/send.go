@@ -327,6 +327,9 @@ func (h *Hub) translateEvents(sector *sector, s Sending, values map[string]any) 
 		Version: s.version(), Time: d.Time, Profile: profile, Actor: initiator(s),
 		Granted: rule.Terms.Attributes, Values: values, Claims: s.Party.Claims,
 	}
+	if g := s.Row.Grant; g != nil && !s.Party.Agreement {
+		o.Opt, o.Opts = g.Opt, rule.Terms.Purposes.Has(consent.Notify)
+	}
 	if d.Kind != consent.Removed {
 		if consent.Covered(rule.Terms.Attributes, "emails") {
 			o.Email = identifier(e.Attributes, "emails")

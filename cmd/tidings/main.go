@@ -41,6 +41,7 @@ type program struct {
 		Add    grantAdd    `cmd:"" help:"Record a person's yes: which attributes a party may fetch, be notified of, until when."`
 		List   grantList   `cmd:"" help:"List grants."`
 		Revoke grantRevoke `cmd:"" help:"End a grant: the party is told so, and nothing after it."`
+		Opt    grantOpt    `cmd:"" help:"Move what a person says of account and session events for a party (RISC opt-in and opt-out)."`
 	} `cmd:"" help:"Grants: what people agreed to."`
 	Stream struct {
 		List    streamList    `cmd:"" help:"List the streams of all parties: status, who set it and why, and how pushing goes."`

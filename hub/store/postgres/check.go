@@ -77,6 +77,7 @@ var findings = []finding{
 		LEFT JOIN stream s ON s.id = x.stream GROUP BY x.stream, s.id HAVING s.id IS NULL OR count(*) > ` + strconv.Itoa(hub.MaxExclusions)},
 	{"entry {id}: missing, though it is off a stream ({n})", `SELECT x.entry, 0::bigint FROM exclusion x
 		WHERE NOT EXISTS (SELECT FROM entry e WHERE e.id = x.entry)`},
+	{"grant {id}: its opt state is none ({n})", `SELECT id, position FROM grants WHERE opt NOT IN ('', 'opt-out-initiated', 'opt-out')`},
 	{"delivery {id}: its subject is off the stream (place {n})", `SELECT d.id, d.position FROM exclusion x
 		JOIN delivery d ON d.stream = x.stream AND d.entry = x.entry WHERE NOT x.back AND NOT d.void`},
 	{"delivery {id}: its signal {n} is missing", `SELECT d.id, d.signal FROM delivery d

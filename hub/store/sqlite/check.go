@@ -95,6 +95,7 @@ var rules = []rule{
 	{"grant that runs on a deleted entry", "SELECT g.id FROM grants g JOIN entry e ON e.id = g.entry WHERE e.deleted <> 0 AND g.ended = 0 " +
 		"AND NOT EXISTS (SELECT 1 FROM echo)"},
 	{"grant whose positions disagree", "SELECT id FROM grants WHERE given <= 0 OR given > position OR regraded > position OR ended > position OR gone <> 0 AND ended = 0"},
+	{"grant whose opt state is none", "SELECT id FROM grants WHERE opt NOT IN ('', 'opt-out-initiated', 'opt-out')"},
 	{"credential of a party that is not there", "SELECT t.id FROM token t LEFT JOIN party p ON p.id = t.party WHERE t.party IS NOT NULL AND p.id IS NULL"},
 	{"valid credential of a removed party", "SELECT t.id FROM token t JOIN party p ON p.id = t.party WHERE p.removed <> 0 AND t.revoked = 0"},
 
