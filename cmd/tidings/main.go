@@ -62,6 +62,12 @@ type program struct {
 		Show  policyShow  `cmd:"" help:"Print the policy as JSON: what may be told, how long a copy may be kept, whether values may travel in events."`
 		Apply policyApply `cmd:"" help:"Put a policy from a JSON file in force. Every party's cursors begin anew."`
 	} `cmd:"" help:"The policy: the operator's bounds on what any party may learn."`
+	Deadletter struct {
+		List   letterList   `cmd:"" help:"List what receivers refused for good, the newest first."`
+		Show   letterShow   `cmd:"" help:"Show one, with what its receiver said."`
+		Replay letterReplay `cmd:"" help:"Put one, or all of a stream, back in line."`
+		Drop   letterDrop   `cmd:"" help:"Forget one, or all of a stream."`
+	} `cmd:"" help:"Dead letters: deliveries that were given up. They are kept for 30 days."`
 	Changes changesCommand `cmd:"" help:"Print the log, a line for each change: names of attributes, never values."`
 	Fsck    fsckCommand    `cmd:"" help:"Verify the whole store."`
 }

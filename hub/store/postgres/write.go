@@ -304,6 +304,7 @@ func (c *commit) writeParties(b *pgx.Batch) error {
 			WHERE s.party = ANY($1::bytea[]))`, ids)
 		b.Queue(`DELETE FROM delivery WHERE stream IN (SELECT id FROM stream WHERE party = ANY($1::bytea[]))`, ids)
 		b.Queue(`DELETE FROM exclusion WHERE stream IN (SELECT id FROM stream WHERE party = ANY($1::bytea[]))`, ids)
+		b.Queue(`DELETE FROM dead_letter WHERE party = ANY($1::bytea[])`, ids)
 		b.Queue(`DELETE FROM stream WHERE party = ANY($1::bytea[])`, ids)
 		b.Queue(`DELETE FROM signal_party WHERE party = ANY($1::bytea[])`, ids)
 	}
@@ -355,6 +356,7 @@ func (c *commit) writeSignals(b *pgx.Batch) {
 	}
 	if len(deleted) > 0 {
 		b.Queue(`UPDATE signal SET payload = NULL WHERE entry = ANY($1::bytea[])`, deleted)
+		b.Queue(`UPDATE dead_letter SET description = NULL WHERE entry = ANY($1::bytea[]) AND description IS NOT NULL`, deleted)
 	}
 }
 

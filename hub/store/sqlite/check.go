@@ -124,6 +124,10 @@ var rules = []rule{
 		"LEFT JOIN grants g ON g.party = d.party AND g.entry = d.entry WHERE d.entry IS NOT NULL AND d.void = 0 AND d.kind <> 'removed' " +
 		"AND p.agreement = 0 AND g.ended <> 0"},
 	{"delivery about a deleted entry", "SELECT d.id FROM delivery d JOIN entry e ON e.id = d.entry WHERE e.deleted <> 0 AND d.void = 0 AND d.kind <> 'removed'"},
+	{"dead letter without its stream", "SELECT l.id FROM dead_letter l LEFT JOIN stream s ON s.id = l.stream WHERE s.id IS NULL OR s.party <> l.party"},
+	{"more dead letters than a stream may have", fmt.Sprintf("SELECT stream FROM dead_letter GROUP BY stream HAVING count(*) > %d", hub.MaxLetters)},
+	{"dead letter that still quotes a receiver about an entry that is gone", "SELECT l.id FROM dead_letter l LEFT JOIN entry e ON e.id = l.entry " +
+		"WHERE l.entry IS NOT NULL AND l.description IS NOT NULL AND (e.id IS NULL OR e.deleted <> 0)"},
 	{"token without its delivery", "SELECT t.delivery FROM security_event_token t LEFT JOIN delivery d ON d.id = t.delivery WHERE d.id IS NULL"},
 	{"settled token that was not erased, or the other way round, of", "SELECT delivery FROM security_event_token WHERE (settled <> 0) <> (compact IS NULL)"},
 	{"sent delivery without a token, or the other way round", "SELECT d.id FROM delivery d WHERE d.sent <> " +

@@ -189,6 +189,9 @@ func (t *commit) erase(e *entry) error {
 	if err := t.withdraw(unsettled, true); err != nil {
 		return err
 	}
+	if err := t.c.exec("UPDATE dead_letter SET description = NULL WHERE entry = ? AND description IS NOT NULL", e.ID[:]); err != nil {
+		return err
+	}
 	if err := t.c.exec("DELETE FROM signal_party WHERE position IN (SELECT position FROM signal WHERE entry = ?)", e.ID[:]); err != nil {
 		return err
 	}
