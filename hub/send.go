@@ -266,7 +266,7 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 // them travel and the grant is for both, as all of them stand now. What points to others is left out: their grants have
 // a say too, and may end while these events wait.
 func (h *Hub) carried(ctx context.Context, sector *sector, s Sending) (map[string]any, error) {
-	if s.Row == nil || s.Delivery.Kind == consent.Removed || !subscriptions.WantValues(s.delivered()) || !Live(s.Row, s.Party, h.now()) {
+	if !s.Policy.Values || s.Row == nil || s.Delivery.Kind == consent.Removed || !subscriptions.WantValues(s.delivered()) || !Live(s.Row, s.Party, h.now()) {
 		return nil, nil
 	}
 	rule, ok := ruled(*s.Row, s.Party, s.Policy)
@@ -329,6 +329,7 @@ func (h *Hub) translateEvents(sector *sector, s Sending, values map[string]any) 
 		Format:  subscriptions.SubjectFormat(s.Party.SubjectFormat),
 		Version: s.version(), Time: d.Time, Profile: profile, Actor: initiator(s),
 		Granted: rule.Terms.Attributes, Values: values, Claims: s.Party.Claims,
+		MaxAge: int64(consent.MaxAge(rule.Terms, s.Policy, s.Party.Bounds, h.now()).Seconds()),
 	}
 	if g := s.Row.Grant; g != nil && !s.Party.Agreement {
 		o.Opt, o.Opts = g.Opt, rule.Terms.Purposes.Has(consent.Notify)

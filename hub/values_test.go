@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"tidings/consent"
 	"tidings/events"
 	"tidings/hub"
+	"tidings/hub/schema"
 	"tidings/subscriptions"
 )
 
@@ -150,6 +152,10 @@ func TestCreateFull(t *testing.T) {
 			t.Fatalf("told %v", types(told))
 		}
 		data, _ := told[1].Payload["data"].(map[string]any)
+		// Invariant 9: a copy that came by an event has its lifetime too.
+		if age := fmt.Sprint(told[1].Payload["max_age"]); age != fmt.Sprint((12 * time.Hour).Seconds()) {
+			t.Errorf("max_age %s", age)
+		}
 		if data["title"] != secret || data["id"] != w.subjectID(p, anna) || data["userName"] != nil {
 			t.Errorf("carried %v", data)
 		}
@@ -328,6 +334,52 @@ func TestSubjectFormatOfParties(t *testing.T) {
 			if _, err := w.h.SetParty(w.ctx(), "test", p.ID, hub.PartyChange{SubjectFormat: row.format}); (err == nil) != row.good {
 				t.Errorf("set %v: %v", row, err)
 			}
+		}
+	})
+}
+
+// MP-16, MP-23: a group that a person joined is a claim of its tokens, by its name.
+func TestGroupClaim(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		w.values(true)
+		p := w.party(hub.PartyRequest{Claims: []string{"groups"}})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "groups")
+		s := w.valueStream(p, events.TokenClaimsChange)
+		r := must(schema.Normalize(schema.Group, map[string]any{"displayName": "Sales", "members": []any{map[string]any{"value": anna.ID.String()}}}))(t)
+		sales := w.ingest(hub.Report{Source: "test", Key: "sales", Type: schema.Group, Resource: &r}).Entry
+		claims := func() any {
+			told := w.next(s, p)
+			if len(told) != 1 {
+				t.Fatalf("told %v", types(told))
+			}
+			w.settle(s, subscriptions.Done, 0, told...)
+			return told[0].Payload["claims"].(map[string]any)["groups"]
+		}
+		if got := claims(); fmt.Sprint(got) != "[Sales]" {
+			t.Errorf("joined: %v", got)
+		}
+		w.ingest(hub.Report{Entry: sales.ID, Gone: true})
+		if got := claims(); got != nil {
+			t.Errorf("left: %v", got)
+		}
+	})
+}
+
+// SV-27: a stream that asked for whole resources gets them, each as it stands when its token is made.
+func TestPutFull(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		w.values(true)
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", map[string]any{"displayName": "Anna"})
+		w.grant(p, anna, "title", "displayName")
+		s := w.valueStream(p, events.ProvPutFull)
+		w.patch(anna, replace("title", "Clerk"))
+		w.patch(anna, replace("title", "Cook"))
+		told := w.next(s, p)
+		data, _ := told[0].Payload["data"].(map[string]any)
+		if len(told) != 1 || data["title"] != "Cook" || data["displayName"] != "Anna" || data["active"] != true || data["userName"] != nil {
+			t.Errorf("told %v %v", types(told), data)
 		}
 	})
 }

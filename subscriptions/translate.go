@@ -40,6 +40,8 @@ type Occasion struct {
 	// Values are the granted attributes as a resource of the party's own, without what points to others, whose grants
 	// have a say of their own. Nil unless stream, grant and policy all let values travel inside events.
 	Values map[string]any
+	// MaxAge is how long the values may be kept, in seconds from when the token was made (iat).
+	MaxAge int64
 	// Claims are those of the party's tokens, each with the attribute it is made of.
 	Claims map[string]string
 }

@@ -19,7 +19,7 @@ func (t *translation) created(names []string) bool {
 	if t.Values == nil || !slices.Contains(t.delivered, events.ProvCreateFull) {
 		return false
 	}
-	t.scim(events.ProvCreateFull, map[string]any{"data": t.Values})
+	t.full(events.ProvCreateFull, t.Values)
 	if _, left := t.split(names); len(left) > 0 {
 		t.scim(events.ProvPatchNotice, map[string]any{"attributes": left})
 	}
@@ -34,13 +34,19 @@ func (t *translation) carried(names []string) (rest []string) {
 	case t.Values == nil || len(valued) == 0:
 		return names
 	case slices.Contains(t.delivered, events.ProvPatchFull):
-		t.scim(events.ProvPatchFull, map[string]any{"data": map[string]any{"schemas": []string{patchURN}, "Operations": t.operations(valued)}})
+		t.full(events.ProvPatchFull, map[string]any{"schemas": []string{patchURN}, "Operations": t.operations(valued)})
 	case slices.Contains(t.delivered, events.ProvPutFull):
-		t.scim(events.ProvPutFull, map[string]any{"data": t.Values})
+		t.full(events.ProvPutFull, t.Values)
 	default:
 		return names
 	}
 	return left
+}
+
+// full tells data, and how long what it holds may be kept: a copy that came by an event is a copy like any other (a member
+// of our own, as SSF 1.0 section 4.2.3 allows).
+func (t *translation) full(of events.Type, data map[string]any) {
+	t.scim(of, map[string]any{"data": data, "max_age": t.MaxAge})
 }
 
 // split divides names into those whose values may travel and those that point to others, which are named only.

@@ -220,12 +220,16 @@ func (c *Cache) Tell(t events.Token) {
 	c.change(events.Item{ID: subjectID(t), Change: kind, Version: text})
 }
 
-// kinds says which event types concern copies.
+// kinds says which event types concern copies. Those that carry values are taken as notices: a copy is what was fetched,
+// whole and with its lifetime.
 var kinds = map[events.Type]events.Kind{
 	events.FeedAdd:          events.Added,
 	events.ProvCreateNotice: events.Added,
 	events.ProvPatchNotice:  events.Updated,
 	events.ProvPutNotice:    events.Updated,
+	events.ProvCreateFull:   events.Added,
+	events.ProvPatchFull:    events.Updated,
+	events.ProvPutFull:      events.Updated,
 	events.ProvActivate:     events.Enabled,
 	events.ProvDeactivate:   events.Disabled,
 	events.ProvDelete:       events.Removed,
