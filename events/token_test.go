@@ -222,3 +222,21 @@ func TestNewJTI(t *testing.T) {
 		seen[jti] = true
 	}
 }
+
+// What was signed here is read back as it was; anything else is no token, whatever it looks like.
+func TestKept(t *testing.T) {
+	for _, bad := range []string{"", "a.b", "a.b.c", "e30.e30.", "..", "a.****.c"} {
+		if _, err := events.Kept([]byte(bad)); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	signer, _ := newSigner(t, events.ES256)
+	want := token()
+	compact, err := signer.Sign(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := events.Kept(compact); err != nil || got.JTI != want.JTI || got.Event != want.Event || got.SubID != want.SubID {
+		t.Errorf("%+v %v", got, err)
+	}
+}

@@ -222,7 +222,7 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 		return a, nil
 	}
 	if len(s.Delivery.Tokens) > 0 {
-		a.Left, a.First = s.Delivery.left(), s.Delivery.Tokens[0].JTI
+		a.Left, a.First, a.Remake = s.Delivery.left(), s.Delivery.Tokens[0].JTI, s.outdated()
 		return a, nil
 	}
 	sector, err := h.keys.sector(ctx, s.Party.Sector)
@@ -356,6 +356,22 @@ func (h *Hub) translateEvents(sector *sector, s Sending, values map[string]any) 
 		return nil, nil
 	}
 	return subscriptions.Translate(o, s.delivered()), nil
+}
+
+// outdated: the tokens were made when the stream asked for more. They are few, and looked at only when they leave again.
+func (s Sending) outdated() bool {
+	if s.Delivery.Entry.IsZero() {
+		return false // the stream's own events need no asking
+	}
+	delivered := s.delivered()
+	return slices.ContainsFunc(s.Delivery.Tokens, func(t SignedToken) bool {
+		if t.Settled {
+			return false
+		}
+		made, err := events.Kept(t.Compact)
+		_, renamed := made.Payload["new-value"]
+		return err != nil || !slices.Contains(delivered, made.Event) || renamed && !subscriptions.WantValues(delivered)
+	})
 }
 
 // version is what the delivery says the subject's version is. Its values may be fresher; then their change follows.

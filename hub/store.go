@@ -390,6 +390,8 @@ type Attempt struct {
 	Keyring int64
 	// Position is the delivery's in the Sending; another value means that it absorbed a change since.
 	Position int64
+	// Remake: the tokens that stand say what the stream asks for no longer; they are un-made, as those of wider terms.
+	Remake bool
 	// Withdraw: nothing may be told (any more); drop it. Dead: it cannot be made; keep a dead letter.
 	Withdraw bool
 	Dead     string

@@ -271,6 +271,11 @@ const (
 	WithdrawIt
 )
 
+// Remakes: the attempt is of tokens that are to be made anew (Attempt.Remake), and those still stand.
+func (a Attempt) Remakes(d Delivery) bool {
+	return a.Remake && len(d.Tokens) > 0 && d.Tokens[0].JTI == a.First
+}
+
 // Judge checks an attempt against the row of its entry as it stands in the transaction that begins it. Every send about
 // a subject passes here: first send, retry, poll and socket.
 func Judge(d Delivery, a Attempt, row *FeedRow, p Party, now int64) Verdict {

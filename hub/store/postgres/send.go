@@ -249,6 +249,7 @@ func (h *holding) begin(b *pgx.Batch, a *hub.Attempt, now int64) bool {
 	if i := slices.IndexFunc(page.Rows, func(r hub.FeedRow) bool { return r.Entry.ID == d.Entry }); i >= 0 {
 		row = &page.Rows[i]
 	}
+	d.Remake = d.Remake || a.Remakes(d)
 	switch hub.Judge(d, *a, row, page.Party, now) {
 	case hub.WithdrawIt:
 		if a.Dead != "" && !d.Void {

@@ -96,6 +96,7 @@ func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 	if !d.Entry.IsZero() && t.busy[pair{d.Stream, d.Entry}] {
 		return false, nil // another node was faster with the entry's other delivery
 	}
+	d.Remake = d.Remake || a.Remakes(d)
 	switch hub.Judge(d, a, t.rows[pair{d.Party, d.Entry}], t.parties[d.Party], now) {
 	case hub.Go:
 		d.Sent, d.Busy, d.Owner, d.Cut = true, a.Busy, a.Owner, a.Cut

@@ -297,6 +297,26 @@ var sendTests = map[string]func(f *fixture){
 		}
 	},
 
+	"asked for no longer after it was sent": func(f *fixture) { // I7: as narrowed, by the stream itself
+		_, _, _, s := f.changed()
+		jti := f.send(s)
+		f.settle(s, subscriptions.Retry, 0, jti)
+		sent := f.one(s)
+		a := f.attempt(sent)
+		a.Tokens, a.Remake = nil, true
+		if f.begin(a)[0] {
+			f.Error("a token that is asked for no longer begins")
+		}
+		d := f.one(s).Delivery
+		f.equal("names", d.Names, sent.Delivery.Names)
+		if len(d.Tokens) != 0 || d.Sent {
+			f.Errorf("the old token stands: %+v", d)
+		}
+		if f.send(s) == jti {
+			f.Error("the same token again")
+		}
+	},
+
 	"narrowed while it is under way": func(f *fixture) {
 		_, e, g, s := f.changed()
 		jti := f.send(s)
