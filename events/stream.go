@@ -39,6 +39,8 @@ type Metadata struct {
 	CriticalSubjectMembers   []string              `json:"critical_subject_members,omitempty"`
 	AuthorizationSchemes     []AuthorizationScheme `json:"authorization_schemes,omitempty"`
 	DefaultSubjects          string                `json:"default_subjects,omitempty"` // ALL or NONE
+	// Algorithms are the values of a stream's set_signing_alg; our own member, named as in RFC 8414 §2.
+	Algorithms []Algorithm `json:"set_signing_alg_values_supported,omitempty"`
 }
 
 // AuthorizationScheme names a way to authorize management calls (SSF 1.0 §7.1.1).
@@ -79,6 +81,8 @@ type StreamConfiguration struct {
 	InactivityTimeout       int64     `json:"inactivity_timeout,omitempty"` // seconds
 	// DigestInterval is the least time in seconds between two digests, on a stream that delivers them; our own member.
 	DigestInterval int64 `json:"digest_interval,omitempty"`
+	// Algorithm is what the receiver wants its SETs to be signed with; absent where it chose none. Our own member.
+	Algorithm Algorithm `json:"set_signing_alg,omitempty"`
 }
 
 // Delivery is how SETs leave on a stream (SSF 1.0 §6.1).

@@ -37,9 +37,8 @@ type Hub struct {
 	flight     *flight
 	queue      queue
 
-	hints   hints
-	used    uses
-	givenUp givenUp
+	hints hints
+	used  uses
 }
 
 // Open joins a store and its key file. ErrWrongKey, ErrKeyFile.

@@ -21,6 +21,16 @@ func (h *Hub) KeySet(ctx context.Context) (events.KeySet, error) {
 	return ring.public, nil
 }
 
+// SigningAlgorithms are those that a key signs with now: all of them, but for a while after a store of an older version was
+// opened for the first time.
+func (h *Hub) SigningAlgorithms(ctx context.Context) ([]events.Algorithm, error) {
+	ring, err := h.keys.readKeyring(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("signing algorithms: %w", err)
+	}
+	return slices.DeleteFunc(subscriptions.Algorithms(), func(alg events.Algorithm) bool { return ring.find(alg, ActiveKey) < 0 }), nil
+}
+
 // KeySetAge is how long receivers may keep the key set.
 func (h *Hub) KeySetAge() time.Duration { return h.conf.KeySetAge }
 

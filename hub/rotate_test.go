@@ -18,14 +18,15 @@ import (
 )
 
 // kid is the id in a compact token's header.
-func kid(t testing.TB, compact []byte) string {
+func kid(t testing.TB, compact []byte) string { return headerOf(t, compact).Kid }
+
+func headerOf(t testing.TB, compact []byte) (header struct{ Kid, Alg string }) {
 	t.Helper()
-	var header struct{ Kid, Alg string }
 	first, _, _ := strings.Cut(string(compact), ".")
 	if err := json.Unmarshal(must(base64.RawURLEncoding.DecodeString(first))(t), &header); err != nil {
 		t.Fatal(err)
 	}
-	return header.Kid
+	return header
 }
 
 // keyOf finds one by algorithm and state; nil if there is none.
@@ -204,7 +205,7 @@ func TestRefusedKey(t *testing.T) {
 		}
 		w.settle(s, subscriptions.Retry, 0, again...)
 		w.settle(s, subscriptions.Remake, 0, w.next(s, p)...)
-		letters := must(w.store.DeadLetters(w.ctx(), hub.LetterQuery{Party: p.ID, Limit: 10}))(t)
+		letters := must(w.store.DeadLetters(w.ctx(), p.ID, 10))(t)
 		if len(letters) != 1 || letters[0].Entry != anna.ID {
 			t.Fatalf("dead letters: %+v", letters)
 		}
@@ -412,6 +413,79 @@ func TestKeysOfAnOlderStore(t *testing.T) {
 		}
 		if _, err := hub.Open(w.ctx(), store, hub.NewKeyFile(), w.config()); !errors.Is(err, hub.ErrWrongKey) {
 			t.Errorf("another key file: %v", err)
+		}
+	})
+}
+
+// SP-15, CI-13: a stream's tokens are signed with what it chose, else with what the profile says; what was made before stays
+// as it is.
+func TestAlgorithmOfAStream(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		tidings, caep := w.party(hub.PartyRequest{}), w.party(hub.PartyRequest{Name: "caep", Profile: "caep"})
+		for _, c := range []struct {
+			party testParty
+			chose events.Algorithm
+			want  string
+		}{
+			{tidings, "", "ES256"}, {tidings, events.EdDSA, "EdDSA"}, {tidings, events.RS256, "RS256"},
+			{caep, "", "RS256"}, {caep, events.ES256, "ES256"},
+		} {
+			s := must(w.h.CreateStream(w.ctx(), c.party.caller, subscriptions.Settings{Algorithm: c.chose}))(t)
+			if err := w.h.Verify(w.ctx(), c.party.caller, s.ID.String(), nil); err != nil {
+				t.Fatal(err)
+			}
+			out := w.next(s, c.party) // verified with the published keys
+			if len(out) != 1 || headerOf(t, out[0].Compact).Alg != c.want {
+				t.Errorf("%s stream that chose %q: %d tokens, %+v", c.party.Profile, c.chose, len(out), headerOf(t, out[0].Compact))
+			}
+			w.settle(s, subscriptions.Retry, 0, out...)
+			must(w.h.UpdateStream(w.ctx(), c.party.caller, s.ID.String(), func(_ hub.Stream, set *subscriptions.Settings) error {
+				set.Algorithm = events.EdDSA
+				return nil
+			}))(t)
+			if again := w.next(s, c.party); string(again[0].Compact) != string(out[0].Compact) {
+				t.Error("the retry has other bytes")
+			} else {
+				w.settle(s, subscriptions.Done, 0, again...)
+			}
+		}
+		_, err := w.h.CreateStream(w.ctx(), tidings.caller, subscriptions.Settings{Algorithm: "none"})
+		var invalid *subscriptions.Invalid
+		if !errors.As(err, &invalid) || invalid.Member != "set_signing_alg" {
+			t.Errorf("a stream without signatures: %v", err)
+		}
+	})
+}
+
+// SP-09: what waited for so long that its line is forgotten keeps a txn of its own cause.
+func TestTxnOutlivesItsLine(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		people := []*hub.Entry{w.person("anna", nil), w.person("bert", nil), w.person("carl", nil)}
+		for _, e := range people {
+			w.grant(p, e, "title")
+		}
+		s := w.stream(p)
+		for _, e := range people {
+			w.patch(e, replace("title", "Clerk"))
+		}
+		first, _, err := w.h.Next(w.ctx(), s.ID, "test", busy, 1) // the others are issued, and not made
+		if err != nil || len(first) != 1 {
+			t.Fatal(len(first), err)
+		}
+		w.settle(s, subscriptions.Retry, 0, sent{Outgoing: first[0]})
+		w.person("dora", nil) // the last line stays
+		for more := true; more; {
+			if more, err = w.store.Trim(w.ctx(), must(w.store.Head(w.ctx()))(t).Position, 1000); err != nil {
+				t.Fatal(err)
+			}
+		}
+		txns := map[string]bool{}
+		for _, told := range w.next(s, p) {
+			txns[told.Txn] = true
+		}
+		if len(txns) != 3 || txns[""] {
+			t.Errorf("three causes, txns %v", txns)
 		}
 	})
 }

@@ -29,7 +29,7 @@ func (h *Hub) CreateStream(ctx context.Context, c Caller, s subscriptions.Settin
 	if c.Role != RoleParty {
 		return nil, ErrForbidden
 	}
-	s, err := s.Validate(h.conf.AllowInsecureReceivers, h.conf.AllowReceivers...)
+	s, err := h.validate(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +40,18 @@ func (h *Hub) CreateStream(ctx context.Context, c Caller, s subscriptions.Settin
 		return nil, fmt.Errorf("create stream: %w", err)
 	}
 	return created, nil
+}
+
+func (h *Hub) validate(ctx context.Context, s subscriptions.Settings) (subscriptions.Settings, error) {
+	s, err := s.Validate(h.conf.AllowInsecureReceivers, h.conf.AllowReceivers...)
+	if err != nil || s.Algorithm == "" {
+		return s, err
+	}
+	signing, err := h.SigningAlgorithms(ctx)
+	if err == nil && !slices.Contains(signing, s.Algorithm) {
+		err = &subscriptions.Invalid{Member: "set_signing_alg", Reason: "is not among set_signing_alg_values_supported yet"}
+	}
+	return s, err
 }
 
 // sealSettings encrypts the one secret that receivers give us before the store sees it.
@@ -107,7 +119,7 @@ func (h *Hub) UpdateStream(ctx context.Context, c Caller, id string, edit func(S
 		if err := edit(*s, &settings); err != nil {
 			return nil, err
 		}
-		if settings, err = settings.Validate(h.conf.AllowInsecureReceivers, h.conf.AllowReceivers...); err != nil {
+		if settings, err = h.validate(ctx, settings); err != nil {
 			return nil, err
 		}
 		own := h.redigest(s, settings)
@@ -254,6 +266,7 @@ func (h *Hub) Configuration(ctx context.Context, s *Stream) (events.StreamConfig
 		MinVerificationInterval: int64(VerificationInterval.Seconds()),
 		Description:             s.Settings.Description,
 		DigestInterval:          digest,
+		Algorithm:               s.Settings.Algorithm,
 	}, nil
 }
 

@@ -51,6 +51,9 @@ func (s Settings) Validate(allowInsecure bool, allowed ...netip.Prefix) (Setting
 	if s.DigestInterval < 0 || s.DigestInterval > longestDigest {
 		return Settings{}, &Invalid{"digest_interval", fmt.Sprintf("is not from 1 to %d seconds", longestDigest)}
 	}
+	if s.Algorithm != "" && !slices.Contains(Algorithms(), s.Algorithm) {
+		return Settings{}, &Invalid{"set_signing_alg", "is not among set_signing_alg_values_supported"}
+	}
 	if runes := []rune(s.Description); len(runes) > maxDescription {
 		s.Description = string(runes[:maxDescription])
 	}

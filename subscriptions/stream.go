@@ -70,6 +70,13 @@ type Settings struct {
 	Description string        `json:"description,omitempty"`
 	// DigestInterval is the least time between two digests, in seconds; 0 for the usual one.
 	DigestInterval int64 `json:"digest_interval,omitempty"`
+	// Algorithm that the stream's tokens are signed with; "" for the profile's.
+	Algorithm events.Algorithm `json:"set_signing_alg,omitempty"`
+}
+
+// SignedWith is the algorithm for new tokens of a stream.
+func (s Settings) SignedWith(p Profile) events.Algorithm {
+	return cmp.Or(s.Algorithm, AlgorithmFor(p))
 }
 
 // usualDigest is how often a stream tells a digest that did not choose.

@@ -34,10 +34,16 @@ func receiverMembers(body web.Members, s *subscriptions.Settings) error {
 	if body.Has("digest_interval") {
 		s.DigestInterval = 0
 	}
+	if body.Has("set_signing_alg") {
+		s.Algorithm = ""
+	}
 	if err := body.Get("description", &s.Description); err != nil {
 		return err
 	}
 	if err := body.Get("digest_interval", &s.DigestInterval); err != nil {
+		return err
+	}
+	if err := body.Get("set_signing_alg", &s.Algorithm); err != nil {
 		return err
 	}
 	return body.Get("events_requested", &s.Requested)
@@ -70,7 +76,7 @@ func merge(body web.Members, s *subscriptions.Settings, before events.StreamConf
 
 // replace is PUT: what is not sent is gone (UP-04).
 func replace(body web.Members, s *subscriptions.Settings, before events.StreamConfiguration) error {
-	s.Description, s.Requested, s.DigestInterval = "", nil, 0
+	s.Description, s.Requested, s.DigestInterval, s.Algorithm = "", nil, 0, ""
 	if err := receiverMembers(body, s); err != nil {
 		return err
 	}

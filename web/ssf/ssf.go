@@ -23,6 +23,7 @@ type Engine interface {
 	Issuer() string
 	KeySet(ctx context.Context) (events.KeySet, error)
 	KeySetAge() time.Duration
+	SigningAlgorithms(ctx context.Context) ([]events.Algorithm, error)
 	CreateStream(ctx context.Context, c hub.Caller, s subscriptions.Settings) (*hub.Stream, error)
 	Stream(ctx context.Context, c hub.Caller, id string) (*hub.Stream, error)
 	Streams(ctx context.Context, c hub.Caller) ([]hub.Stream, error)
@@ -97,7 +98,11 @@ func (h receiver) need(scopes ...hub.Scope) web.Handler {
 	}
 }
 
-func (f face) metadata(w http.ResponseWriter, _ *http.Request) error {
+func (f face) metadata(w http.ResponseWriter, r *http.Request) error {
+	algorithms, err := f.engine.SigningAlgorithms(r.Context())
+	if err != nil {
+		return err
+	}
 	base := strings.TrimSuffix(f.engine.Issuer(), "/")
 	return web.Write(w, http.StatusOK, events.Metadata{
 		SpecVersion:              events.SpecVersion,
@@ -111,6 +116,7 @@ func (f face) metadata(w http.ResponseWriter, _ *http.Request) error {
 		VerificationEndpoint:     base + verifyPath,
 		AuthorizationSchemes:     []events.AuthorizationScheme{{SpecURN: events.SchemeOAuth}},
 		DefaultSubjects:          "ALL",
+		Algorithms:               algorithms,
 		// A session or a device of somebody else is none of the receiver's: whose it is has to be understood (MD-10).
 		CriticalSubjectMembers: []string{"user"},
 	})

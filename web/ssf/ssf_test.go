@@ -200,6 +200,64 @@ func TestKeys(t *testing.T) {
 	if a.header.Get("Cache-Control") != "public, max-age=300" {
 		t.Errorf("Cache-Control %q", a.header.Get("Cache-Control"))
 	}
+	conditional := func(etag string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tr.url+"/jwks.json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("If-None-Match", etag)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	etag := a.header.Get("ETag")
+	for _, known := range []string{etag, `"other", W/` + etag, "*"} {
+		if resp := conditional(known); resp.StatusCode != http.StatusNotModified || resp.Header.Get("Cache-Control") != "public, max-age=300" || resp.Header.Get("ETag") != etag {
+			t.Errorf("If-None-Match %s: %d %v", known, resp.StatusCode, resp.Header)
+		}
+	}
+	// MD-03, MD-24: the key that will sign is published at once, and known to be new.
+	if err := tr.hub.RotateKeys(t.Context(), tr.hub.DefaultKeyDelay(), events.RS256); err != nil {
+		t.Fatal(err)
+	}
+	if resp := conditional(etag); resp.StatusCode != http.StatusOK || resp.Header.Get("ETag") == etag {
+		t.Errorf("another set: %d %v", resp.StatusCode, resp.Header)
+	}
+	if more, err := events.ParseKeySet(tr.send("", "GET", "/jwks.json", "").raw); err != nil || more.Len() != set.Len()+1 {
+		t.Errorf("%v, %d keys", err, more.Len())
+	}
+}
+
+// A stream chooses what its tokens are signed with among what the metadata lists (SP-12 lets members of ours stand there).
+func TestSigningAlgorithm(t *testing.T) {
+	tr := open(t, "https://hub.example")
+	if got := fmt.Sprint(tr.send("", "GET", "/.well-known/ssf-configuration", "").body["set_signing_alg_values_supported"]); got != "[ES256 RS256 EdDSA]" {
+		t.Errorf("metadata: %s", got)
+	}
+	id, a := tr.create(`{"set_signing_alg":"EdDSA"}`)
+	if a.body["set_signing_alg"] != "EdDSA" {
+		t.Errorf("%s", a.raw)
+	}
+	for _, step := range []struct{ method, members, want string }{
+		{"PATCH", `"description":"x"`, "EdDSA"}, {"PATCH", `"set_signing_alg":"RS256"`, "RS256"}, {"PATCH", `"set_signing_alg":null`, "<nil>"},
+		{"PUT", `"set_signing_alg":"ES256","delivery":{"method":"urn:ietf:rfc:8936"}`, "ES256"}, {"PUT", `"delivery":{"method":"urn:ietf:rfc:8936"}`, "<nil>"},
+	} {
+		a := tr.want(200, step.method, "/ssf/streams", `{"stream_id":"`+id+`",`+step.members+`}`)
+		if got := fmt.Sprint(a.body["set_signing_alg"]); got != step.want {
+			t.Errorf("%s %s: %s", step.method, step.members, got)
+		}
+	}
+	for _, bad := range []string{`"none"`, `"HS256"`, `"es256"`, `7`, `["ES256"]`} {
+		tr.want(400, "PATCH", "/ssf/streams", `{"stream_id":"`+id+`","set_signing_alg":`+bad+`}`)
+		tr.want(400, "POST", "/ssf/streams", `{"set_signing_alg":`+bad+`}`)
+	}
+	if _, shown := tr.want(200, "GET", "/ssf/streams?stream_id="+id, "").body["set_signing_alg"]; shown {
+		t.Error("a refused update left something")
+	}
 }
 
 // CR-01 to CR-03, CR-05, CR-06, CR-08, CR-09, SC-01 to SC-12, SC-20 to SC-22, DE-05.

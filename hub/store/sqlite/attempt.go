@@ -18,7 +18,6 @@ type attempts struct {
 	busy       map[pair]bool // stream and entry of which an attempt is under way
 	keyring    int64
 	dropped    []hub.ID // still to be deleted
-	buried     []hub.DeadLetter
 }
 
 // attempts reads deliveries and their tokens.
@@ -106,7 +105,7 @@ func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 	case hub.WithdrawIt:
 		delete(t.deliveries, d.ID)
 		if a.Dead != "" && !d.Void {
-			return false, t.bury(d, now, hub.Outcome{Reason: a.Dead})
+			return false, t.c.bury(d, a.Dead, now)
 		}
 		t.dropped = append(t.dropped, d.ID)
 		return false, nil
@@ -147,10 +146,11 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 	switch o.Next {
 	case subscriptions.Dead:
 		if !d.Void {
-			return t.bury(d, now, o)
+			delete(t.deliveries, d.ID)
+			return t.c.bury(d, o.Reason, now)
 		}
 	case subscriptions.Remake:
-		return t.refuse(d, now, due, o)
+		return t.refuse(d, now, due, o.Reason)
 	case subscriptions.Done:
 		var unsettled []hub.Delivery
 		if d.Cut > 0 { // what was taken of it may end the attempt
@@ -165,24 +165,17 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 }
 
 // refuse ends an attempt whose key the receiver does not accept.
-func (t *attempts) refuse(d hub.Delivery, now, due int64, o hub.Outcome) error {
+func (t *attempts) refuse(d hub.Delivery, now, due int64, reason string) error {
 	unsettled, err := t.besides(d)
 	if err != nil {
 		return err
 	}
 	kept, again := hub.Refuse(d, unsettled, due)
 	if !again {
-		return t.bury(d, now, o)
+		delete(t.deliveries, d.ID)
+		return t.c.bury(d, reason, now)
 	}
 	return t.keep(kept)
-}
-
-// bury gives a delivery up.
-func (t *attempts) bury(d hub.Delivery, now int64, o hub.Outcome) error {
-	delete(t.deliveries, d.ID)
-	letter, err := t.c.bury(d, o, now)
-	t.buried = append(t.buried, letter)
-	return err
 }
 
 // release ends an attempt without a word that settles it.
@@ -214,14 +207,6 @@ func (t *attempts) keep(k hub.Kept) error {
 	}
 	t.dropped = append(t.dropped, k.Drop...)
 	return t.c.keep(hub.Kept{Put: k.Put})
-}
-
-// finish writes what is left to be written.
-func (t *attempts) finish() error {
-	if err := t.drop(); err != nil {
-		return err
-	}
-	return t.c.tidy(t.buried)
 }
 
 // drop deletes what was dropped.
