@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tidings/events"
+	"tidings/subscriptions/receiver"
 )
 
 // AU-06, CI-16, CI-20, CI-30, CI-31: what a party's token may be used for, over the whole program. A token that lacks the
@@ -131,6 +132,12 @@ func TestStoryOfAnAccessToken(t *testing.T) {
 		w.must("POST", "/ssf/poll/"+stream.StreamID, bySecret, object{"returnImmediately": true}, nil)
 		if status, _ := call("GET", w.hub.url+"/delta", bySecret, nil, nil); status != http.StatusForbidden {
 			t.Errorf("more than was asked for: %d", status)
+		}
+
+		sdk := &receiver.Client{Base: w.hub.url}
+		sdk.Token = receiver.AccessToken(sdk, w.shop.ID, w.shop.Token, "ssf.read")
+		if got, err := sdk.Status(t.Context(), stream.StreamID); err != nil || got.Status != events.StatusEnabled {
+			t.Errorf("the SDK: %v %v", got, err)
 		}
 
 		public, private, err := ed25519.GenerateKey(rand.Reader)

@@ -41,7 +41,7 @@ type Client struct {
 	keys       keyCache
 }
 
-// StaticToken is a Client.Token that never changes.
+// StaticToken is a Client.Token that never changes; [AccessToken] keeps the secret off most calls.
 func StaticToken(token string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return token, nil }
 }
@@ -139,9 +139,11 @@ var plainHTTP = &http.Client{
 }
 
 type request struct {
-	method, url string // GET by default
-	open        bool   // needs no token, and must not get one: the keys may lie with somebody else
-	body        any    // to be sent as JSON
+	method, url string     // GET by default
+	open        bool       // needs no token, and must not get one: the keys may lie with somebody else
+	body        any        // to be sent as JSON
+	form        url.Values // or as a form, with basic's name and password
+	basic       *url.Userinfo
 	noneMatch   string // If-None-Match
 }
 
@@ -183,6 +185,9 @@ func (c *Client) request(ctx context.Context, q request) (*http.Request, error) 
 		}
 		body = bytes.NewReader(text)
 	}
+	if q.form != nil {
+		body = strings.NewReader(q.form.Encode())
+	}
 	r, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), q.url, body)
 	if err != nil {
 		return nil, err
@@ -191,7 +196,12 @@ func (c *Client) request(ctx context.Context, q request) (*http.Request, error) 
 		return nil, ErrInsecure
 	}
 	r.Header.Set("Accept", "application/json")
-	if body != nil {
+	switch {
+	case q.form != nil:
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		password, _ := q.basic.Password()
+		r.SetBasicAuth(url.QueryEscape(q.basic.Username()), url.QueryEscape(password)) // RFC 6749 section 2.3.1
+	case body != nil:
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if q.noneMatch != "" {

@@ -5,7 +5,7 @@
 // [Client.Listen] to keep a socket open; it follows what changed with [Client.Delta] into a store of its own, or lets a
 // [Cache] hold copies in memory:
 //
-//	hub := &receiver.Client{Base: "https://hub.example", Token: receiver.StaticToken(secret)}
+//	hub := &receiver.Client{Base: "https://hub.example", Token: receiver.StaticToken(secret)} // or AccessToken
 //	cache := &receiver.Cache{Client: hub}
 //	http.Handle("POST /events", &receiver.Handler{Client: hub, Audience: "https://rp.example",
 //		Authorization: header, Keep: func(ctx context.Context, t events.Token) error { cache.Tell(t); return nil }})
