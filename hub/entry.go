@@ -41,6 +41,7 @@ const (
 	Revoked       ChangeKind = "revoked"
 	Expired       ChangeKind = "expired"
 	Signalled     ChangeKind = "signalled"
+	// Moves of a grant's opt state are kinds too, by the names of consent.OptMove.
 	PartyAdded    ChangeKind = "party-added"
 	PartyChanged  ChangeKind = "party-changed" // bounds or agreement: the party's generation moved on
 	PartyRemoved  ChangeKind = "party-removed"
@@ -72,6 +73,8 @@ type Change struct {
 type Grant struct {
 	ID, Party, Entry ID
 	Terms            consent.Terms
+	// Opt is the person's word on account and session events. A grant that begins anew begins with OptedIn.
+	Opt consent.Opt
 	// Given is the position since which it runs, Ended the position of its end (0 while it runs), Regraded the
 	// position of the last change of its terms, Position its place in the party's feed.
 	Given, Ended, Regraded, Position int64

@@ -32,6 +32,8 @@ var (
 	ErrTooSoon = errors.New("asked too often")
 	// ErrSubjects: the stream leaves out as many subjects as it may (MaxExclusions).
 	ErrSubjects = errors.New("stream leaves out as many subjects as it may")
+	// ErrDisabled: the stream is disabled; nothing can be put in line on it.
+	ErrDisabled = errors.New("stream is disabled")
 	// ErrWrongKey: the key file does not belong to this store.
 	ErrWrongKey = errors.New("key file does not belong to this store")
 	// ErrKeyFile: the text is no key file.

@@ -37,8 +37,9 @@ type Hub struct {
 	flight     *flight
 	queue      queue
 
-	hints hints
-	used  uses
+	hints   hints
+	used    uses
+	givenUp givenUp
 }
 
 // Open joins a store and its key file. ErrWrongKey, ErrKeyFile.

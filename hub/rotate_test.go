@@ -205,7 +205,7 @@ func TestRefusedKey(t *testing.T) {
 		}
 		w.settle(s, subscriptions.Retry, 0, again...)
 		w.settle(s, subscriptions.Remake, 0, w.next(s, p)...)
-		letters := must(w.store.DeadLetters(w.ctx(), p.ID, 10))(t)
+		letters := must(w.store.DeadLetters(w.ctx(), hub.LetterQuery{Party: p.ID, Limit: 10}))(t)
 		if len(letters) != 1 || letters[0].Entry != anna.ID {
 			t.Fatalf("dead letters: %+v", letters)
 		}

@@ -53,7 +53,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-erase.C:
 			_, err = h.store.EraseSignals(ctx, h.now(), MaxMoves)
 		case <-trim.C:
-			err = errors.Join(h.trim(ctx), h.ForgetKeys(ctx))
+			err = errors.Join(h.trim(ctx), h.ForgetKeys(ctx), h.expireLetters(ctx))
 		case <-note.C:
 			err = h.NoteUses(ctx)
 		}

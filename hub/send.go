@@ -175,6 +175,9 @@ func (h *Hub) begin(ctx context.Context, sendings []Sending, attempts []Attempt,
 	var out []Outgoing
 	for i, s := range sendings {
 		if !begun[i] {
+			if attempts[i].Dead != "" {
+				h.givenUp.add(subscriptions.Class(attempts[i].Dead))
+			}
 			continue
 		}
 		tokens := attempts[i].Tokens
@@ -232,7 +235,7 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 	}
 	told, err := h.translateEvents(sector, s, values)
 	if err != nil {
-		a.Dead = "event cannot be made"
+		a.Dead = subscriptions.NoEvent
 		h.log.Warn("event cannot be made", "delivery", s.Delivery.ID, "error", err)
 		return a, nil
 	}
@@ -249,7 +252,7 @@ func (h *Hub) prepare(ctx context.Context, s Sending) (Attempt, error) {
 			SubID: e.Subject, Txn: sector.transaction(s.Delivery.cause()), Event: e.Type, Payload: e.Payload,
 		})
 		if err != nil {
-			a.Dead, a.Tokens = "token cannot be made", nil
+			a.Dead, a.Tokens = subscriptions.NoToken, nil
 			h.log.Warn("token cannot be made", "delivery", s.Delivery.ID, "type", e.Type, "error", err)
 			return a, nil
 		}
@@ -327,6 +330,9 @@ func (h *Hub) translateEvents(sector *sector, s Sending, values map[string]any) 
 		Version: s.version(), Time: d.Time, Profile: profile, Actor: initiator(s),
 		Granted: rule.Terms.Attributes, Values: values, Claims: s.Party.Claims,
 		MaxAge: int64(consent.MaxAge(rule.Terms, s.Policy, s.Party.Bounds, h.now()).Seconds()),
+	}
+	if g := s.Row.Grant; g != nil && !s.Party.Agreement {
+		o.Opt, o.Opts = g.Opt, rule.Terms.Purposes.Has(consent.Notify)
 	}
 	if d.Kind != consent.Removed {
 		if consent.Covered(rule.Terms.Attributes, "emails") {
@@ -413,9 +419,11 @@ func (h *Hub) Settle(ctx context.Context, stream ID, outcomes []Outcome) error {
 	if err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
-	if err := h.store.Settle(ctx, stream, h.now(), outcomes); err != nil {
+	dead, err := h.store.Settle(ctx, stream, h.now(), h.sealDescriptions(outcomes))
+	if err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
+	h.notice(dead)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"tidings/consent"
 	"tidings/hub/schema"
+	"tidings/subscriptions"
 )
 
 // What a line does to the rows it concerns. Drivers call these under the head lock, in the order of positions.
@@ -26,16 +27,19 @@ func (e *Entry) Stamp(c Change) {
 	e.Position, e.Changed = c.Position, max(c.Time, e.Changed+1)
 }
 
-// Stamp applies the grant's own line (granted, regraded, revoked, expired) to it. names joined or left the terms.
+// Stamp applies the grant's own line (granted, regraded, revoked, expired, a move of its opt state) to it. names joined or left the terms.
 func (g *Grant) Stamp(c Change, names []string) {
 	switch c.Kind {
 	case Granted:
 		g.Given, g.Ended, g.Gone, g.Marks, g.CreatedAt = c.Position, 0, false, nil, c.Time
+		g.Opt = consent.OptedIn
 	case Regraded:
 		g.Regraded = c.Position
 		g.Marks = g.Marks.Stamp(c.Position, names...)
 	case Revoked, Expired:
 		g.Ended = c.Position
+	default: // a move of the opt state: what is told depends on it as on the terms
+		g.Regraded = c.Position
 	}
 	g.move(c)
 }
@@ -52,6 +56,18 @@ func (g *Grant) move(c Change) {
 	g.Position, g.Changed = c.Position, c.Time
 	g.Version++
 }
+
+// IsAboutGrant reports whether lines of this kind are a grant's own.
+func (k ChangeKind) IsAboutGrant() bool {
+	switch k {
+	case Granted, Regraded, Revoked, Expired:
+		return true
+	}
+	return k.IsOpt()
+}
+
+// IsOpt reports whether lines of this kind move the opt state of a grant that runs.
+func (k ChangeKind) IsOpt() bool { return consent.IsOptMove(string(k)) }
 
 // IsAboutEntry reports whether lines of this kind stamp their entry and move the rows of its grants.
 func (k ChangeKind) IsAboutEntry() bool {
@@ -82,11 +98,14 @@ func (s Signal) Mask() uint64 {
 // Concerns reports whether a party is to get a row for the signal: a live grant for notification that covers the
 // attribute, or an agreement that does.
 func (s Signal) Concerns(row FeedRow, p Party, now int64) bool {
-	if !Live(&row, p, now) {
+	if !Live(&row, p, now) || !s.Party.IsZero() && s.Party != p.ID {
 		return false
 	}
 	if p.Agreement {
 		return s.within(consent.Terms{Attributes: p.Bounds.Attributes, Purposes: consent.Notify})
+	}
+	if row.Grant.Opt == consent.OptedOut && !subscriptions.IsOpt(s.Type) {
+		return false
 	}
 	return s.within(row.Grant.Terms)
 }

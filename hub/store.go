@@ -299,8 +299,8 @@ type Outbox interface {
 	// tokens are kept with it. Those that may not be told any more are withdrawn. It returns, per attempt, whether it may
 	// go out now.
 	Begin(ctx context.Context, now int64, attempts []Attempt) ([]bool, error)
-	// Settle ends attempts, with what the receiver said.
-	Settle(ctx context.Context, stream ID, now int64, outcomes []Outcome) error
+	// Settle ends attempts, with what the receiver said. It returns the deliveries that were given up by that.
+	Settle(ctx context.Context, stream ID, now int64, outcomes []Outcome) ([]DeadLetter, error)
 	// Signed counts, by the id of the key that signed them, the tokens that are not settled. The empty id stands for those
 	// that were kept before ids of keys were kept with them.
 	Signed(ctx context.Context) (map[string]int, error)
@@ -311,8 +311,14 @@ type Outbox interface {
 	// not enabled only what may leave it), and reports when the next waiting delivery, or a digest, is due (0: none).
 	// Attempts of a node that lost its lease have ended.
 	Lease(ctx context.Context, node string, now, until int64, method string) (streams []ID, next int64, err error)
-	// DeadLetters reads deliveries that were given up.
-	DeadLetters(ctx context.Context, party ID, limit int) ([]DeadLetter, error)
+	// DeadLetters reads what was given up, the newest first.
+	DeadLetters(ctx context.Context, q LetterQuery) ([]DeadLetter, error)
+	// Revive puts letters of a stream back in line, all or the one named, oldest first, at most limit of them, as
+	// Reviving.Decide says: those that it settles are letters no more. ErrNotFound when the stream, or the letter on it, is
+	// not there, ErrDisabled.
+	Revive(ctx context.Context, stream, letter ID, now int64, window, limit int) (Revived, error)
+	// DropLetters forgets letters, at most q.Limit, and says how many.
+	DropLetters(ctx context.Context, q LetterQuery) (int, error)
 	// EraseSignals erases payloads that all parties have settled or whose life is over.
 	EraseSignals(ctx context.Context, now int64, limit int) (int, error)
 }
@@ -406,14 +412,10 @@ type Outcome struct {
 	// Reason is the receiver's error code or the kind of failure, never a body; empty where nothing failed (what a poll
 	// handed out comes due again unless it is acknowledged).
 	Reason string
-}
-
-// DeadLetter is a delivery that was given up; the stream went on.
-type DeadLetter struct {
-	ID, Stream, Party, Entry ID
-	Kind                     string
-	Reason                   string
-	Time                     int64
+	// Description is what the receiver wrote beside its code. It may hold personal data: the engine bounds and seals it
+	// before the store sees it (DeadLetter.Description), and it stands in no log.
+	Description string
+	Sealed      []byte
 }
 
 // Scratch keeps small sealed records that are used once or for a while: tickets, nonces, sessions.

@@ -29,12 +29,14 @@ const (
 
 // Answer is what came of an attempt to hand over a token.
 type Answer struct {
-	Status     int           // of HTTP; 0 when there was no answer
-	Code       string        // the err of a 400's JSON body (RFC 8935 section 2.3), as the receiver wrote it; "" if there is none
-	RetryAfter time.Duration // of the header; 0 if there is none
-	Failure    string        // why there was no answer: "timeout", "dns", "tls", "refused", "blocked", …
-	Long       bool          // its body went on beyond what is read
-	Failing    time.Duration // how long every attempt on the stream has failed by now
+	Status int    // of HTTP; 0 when there was no answer
+	Code   string // the err of a 400's JSON body (RFC 8935 section 2.3), as the receiver wrote it; "" if there is none
+	// Description is what stands beside the code. No rule looks at it: it may hold personal data.
+	Description string
+	RetryAfter  time.Duration // of the header; 0 if there is none
+	Failure     string        // why there was no answer: "timeout", "dns", "tls", "refused", "blocked", …
+	Long        bool          // its body went on beyond what is read
+	Failing     time.Duration // how long every attempt on the stream has failed by now
 }
 
 // Waits between attempts (RFC 8935 section 2: so that the receiver is not overwhelmed).
@@ -226,4 +228,26 @@ func between(low, high time.Duration, jitter float64) time.Duration {
 		jitter = 1
 	}
 	return low + time.Duration(jitter*float64(high-low))
+}
+
+// Reasons of this side: nothing was sent.
+const (
+	NoEvent = "event cannot be made"
+	NoToken = "token cannot be made"
+)
+
+// Class is the reason of a dead letter in one of a few words, for metrics and logs: a registered error code
+// (RFC 8935 section 2.4, SSF 1.0 section 8.1.4.1), "http" for a status, "unmade" for what could not be made, else "other".
+func Class(reason string) string {
+	switch reason {
+	case events.CodeInvalidRequest, events.CodeInvalidKey, events.CodeInvalidIssuer, events.CodeInvalidAudience,
+		events.CodeAuthenticationFailed, events.CodeAccessDenied, events.CodeInvalidState:
+		return reason
+	case NoEvent, NoToken:
+		return "unmade"
+	}
+	if strings.HasPrefix(reason, "http ") {
+		return "http"
+	}
+	return "other"
 }

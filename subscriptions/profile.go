@@ -7,9 +7,8 @@ import (
 	"tidings/events"
 )
 
-// What is offered. Left out are put notices, as a replacement is told as the names that really changed; sessions-revoked,
-// which RISC 1.0 section 2.11 forbids new transmitters; and the opt-in and opt-out events, as a party is not told why a
-// person left its feed. valueTypes exist to carry values and are offered where the policy lets values travel.
+// What is offered. Left out are put notices, as a replacement is told as the names that really changed, and sessions-revoked,
+// which RISC 1.0 section 2.11 forbids new transmitters. valueTypes exist to carry values and are offered where the policy lets values travel.
 var (
 	scimTypes = []events.Type{
 		events.FeedAdd, events.FeedRemove, events.ProvCreateNotice, events.ProvPatchNotice,
@@ -23,6 +22,7 @@ var (
 		events.AccountDisabled, events.AccountEnabled, events.AccountPurged, events.AccountCredentialChangeRequired,
 		events.IdentifierChanged, events.IdentifierRecycled, events.CredentialCompromise,
 		events.RecoveryActivated, events.RecoveryInformationChanged,
+		events.OptIn, events.OptOutInitiated, events.OptOutCancelled, events.OptOutEffective,
 	}
 	valueTypes = []events.Type{events.ProvCreateFull, events.ProvPatchFull, events.ProvPutFull, events.TokenClaimsChange}
 	digests    = []events.Type{events.Digest}
@@ -31,6 +31,7 @@ var (
 		events.SessionRevoked, events.CredentialChange,
 		events.AccountDisabled, events.AccountEnabled, events.AccountPurged, events.AccountCredentialChangeRequired,
 		events.IdentifierChanged, events.CredentialCompromise,
+		events.OptIn, events.OptOutInitiated, events.OptOutCancelled, events.OptOutEffective,
 	})
 )
 

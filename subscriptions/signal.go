@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tidings/consent"
 	"tidings/events"
 )
 
@@ -46,6 +47,17 @@ var carries = map[events.Type][]string{
 	events.IdentifierRecycled:              nil,
 	events.RecoveryActivated:               nil,
 	events.RecoveryInformationChanged:      nil,
+
+	// Told when a person's opt state moves, and by nothing else.
+	events.OptIn: nil, events.OptOutInitiated: nil, events.OptOutCancelled: nil, events.OptOutEffective: nil,
+}
+
+// OptEvent is the type that tells a move of a person's opt state (RISC 1.0 section 2.8).
+func OptEvent(m consent.OptMove) events.Type { return SignalType(string(m)) }
+
+// IsOpt reports whether the type tells a move of a person's opt state.
+func IsOpt(t events.Type) bool {
+	return t == events.OptIn || t == events.OptOutInitiated || t == events.OptOutCancelled || t == events.OptOutEffective
 }
 
 // SignalType reads the type of a signal: its URI, or the last part of it, as people write it ("session-revoked").
@@ -61,7 +73,9 @@ func SignalType(text string) events.Type {
 // SignalTypes lists the types that can be signalled by the last part of their URIs, sorted.
 func SignalTypes() (names []string) {
 	for t := range carries {
-		names = append(names, shortType(t))
+		if !IsOpt(t) {
+			names = append(names, shortType(t))
+		}
 	}
 	slices.Sort(names)
 	return names
@@ -74,6 +88,9 @@ func (s Signal) Validate() error {
 	allowed, ok := carries[s.Type]
 	if !ok {
 		return &Invalid{"type", "cannot be signalled"}
+	}
+	if IsOpt(s.Type) {
+		return &Invalid{"type", "is told when a person's opt state with one party moves, and cannot be signalled"}
 	}
 	if s.renames() {
 		if s.identifier().IsZero() {

@@ -18,6 +18,10 @@ type Occasion struct {
 	Gone, Inactive bool
 	// Agreement: the party knows the entry by its agreement, not by a grant.
 	Agreement bool
+	// Opt is what the person said of account and session events; after opting out none is told. Opts: the party is told
+	// them by the person's grant, so that where it begins and ends they begin and end.
+	Opt  consent.Opt
+	Opts bool
 	// Signal is set when this is not a change of state; Kind and Names then say nothing.
 	Signal *Signal
 
@@ -98,9 +102,17 @@ func (t *translation) added() {
 	default:
 		t.scim(events.FeedAdd, nil)
 	}
+	if t.opts(events.FeedAdd) && t.Opt == consent.OptedIn {
+		t.account(events.OptIn, nil)
+	}
 	if t.Inactive {
 		t.disabled()
 	}
+}
+
+// opts: consent given and withdrawn are told in RISC's words to a stream that does not take SCIM's (MP-18, MP-20).
+func (t *translation) opts(but events.Type) bool {
+	return t.Opts && !slices.Contains(t.delivered, but)
 }
 
 // disabled leaves out session-revoked: the engine raises it as a signal, which is served before the feed (MP-05).
@@ -135,11 +147,26 @@ func (t *translation) besidesActive(by events.Type) []string {
 func (t *translation) removed() {
 	if !t.Gone {
 		t.scim(events.FeedRemove, nil)
+		t.optedOut()
 		return
 	}
 	t.account(events.SessionRevoked, nil)
 	t.scim(events.ProvDelete, nil)
 	t.account(events.AccountPurged, nil)
+}
+
+// optedOut takes the states in their order up to the end; what somebody said already is not said again.
+func (t *translation) optedOut() {
+	if !t.opts(events.FeedRemove) {
+		return
+	}
+	switch t.Opt {
+	case consent.OptedIn:
+		t.account(events.OptOutInitiated, nil)
+		fallthrough
+	case consent.OptingOut:
+		t.account(events.OptOutEffective, nil)
+	}
 }
 
 // signal tells a signal, and of a password also that the attribute changed (MP-09, MP-10), never by what.
@@ -179,7 +206,7 @@ func (t *translation) account(of events.Type, s *Signal) {
 }
 
 func (t *translation) about(of events.Type, who events.Subject, payload map[string]any) {
-	if t.ResourceType != "User" {
+	if t.ResourceType != "User" || t.Opt == consent.OptedOut && !IsOpt(of) {
 		return
 	}
 	e := Event{of, who, payload}

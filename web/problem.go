@@ -50,6 +50,7 @@ var table = []problem{
 	{err: hub.ErrSubjects, status: http.StatusTooManyRequests, kind: urn + "too-many-subjects", title: "The stream leaves out as many subjects as it may; add some again"},
 	{err: hub.ErrLimit, status: http.StatusConflict, kind: urn + "limit", title: "You have as many of these as you may"},
 	{err: hub.ErrConflict, status: http.StatusConflict, kind: urn + "conflict", title: "It was changed by someone else meanwhile"},
+	{err: hub.ErrDisabled, status: http.StatusConflict, kind: urn + "disabled", title: "The stream is disabled; enable it first"},
 	{err: hub.ErrBusy, status: http.StatusServiceUnavailable, kind: urn + "busy", title: "Try again shortly", retry: 1},
 	{err: context.DeadlineExceeded, status: http.StatusServiceUnavailable, kind: urn + "busy", title: "Try again shortly", retry: 1},
 	{err: hub.ErrBadRequest, status: http.StatusBadRequest, kind: urn + "bad-request", title: "The request cannot be understood", told: true},

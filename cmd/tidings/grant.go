@@ -88,6 +88,7 @@ type grantLine struct {
 	Purposes   []string `json:"purposes"`
 	Until      string   `json:"until,omitempty"`
 	State      string   `json:"state"`
+	Opt        string   `json:"opt"`
 	Given      string   `json:"given"`
 }
 
@@ -111,12 +112,12 @@ func (c *grantList) Run(rt *runtime) error {
 			}
 			for _, g := range grants {
 				lines = append(lines, grantLine{g.ID, g.Party, g.Entry, g.Terms.Attributes, g.Terms.Purposes.Names(),
-					stamp(g.Terms.Until), grantState(g), stamp(g.CreatedAt)})
+					stamp(g.Terms.Until), grantState(g), g.Opt.String(), stamp(g.CreatedAt)})
 				after = g.ID
 			}
 		}
-		return table(rt, lines, "ID PARTY STATE ATTRIBUTES PURPOSES UNTIL GIVEN", func(l grantLine) []string {
-			return []string{l.ID.String(), l.Party.String(), l.State, strings.Join(l.Attributes, ","), strings.Join(l.Purposes, ","), l.Until, l.Given}
+		return table(rt, lines, "ID PARTY STATE OPT ATTRIBUTES PURPOSES UNTIL GIVEN", func(l grantLine) []string {
+			return []string{l.ID.String(), l.Party.String(), l.State, l.Opt, strings.Join(l.Attributes, ","), strings.Join(l.Purposes, ","), l.Until, l.Given}
 		})
 	})
 }

@@ -41,6 +41,7 @@ type program struct {
 		Add    grantAdd    `cmd:"" help:"Record a person's yes: which attributes a party may fetch, be notified of, until when."`
 		List   grantList   `cmd:"" help:"List grants."`
 		Revoke grantRevoke `cmd:"" help:"End a grant: the party is told so, and nothing after it."`
+		Opt    grantOpt    `cmd:"" help:"Move what a person says of account and session events for a party (RISC opt-in and opt-out)."`
 	} `cmd:"" help:"Grants: what people agreed to."`
 	Stream struct {
 		List    streamList    `cmd:"" help:"List the streams of all parties: status, who set it and why, and how pushing goes."`
@@ -61,6 +62,12 @@ type program struct {
 		Show  policyShow  `cmd:"" help:"Print the policy as JSON: what may be told, how long a copy may be kept, whether values may travel in events."`
 		Apply policyApply `cmd:"" help:"Put a policy from a JSON file in force. Every party's cursors begin anew."`
 	} `cmd:"" help:"The policy: the operator's bounds on what any party may learn."`
+	Deadletter struct {
+		List   letterList   `cmd:"" help:"List what receivers refused for good, the newest first."`
+		Show   letterShow   `cmd:"" help:"Show one, with what its receiver said."`
+		Replay letterReplay `cmd:"" help:"Put one, or all of a stream, back in line."`
+		Drop   letterDrop   `cmd:"" help:"Forget one, or all of a stream."`
+	} `cmd:"" help:"Dead letters: deliveries that were given up. They are kept for 30 days."`
 	Changes changesCommand `cmd:"" help:"Print the log, a line for each change: names of attributes, never values."`
 	Fsck    fsckCommand    `cmd:"" help:"Verify the whole store."`
 }

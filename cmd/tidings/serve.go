@@ -242,7 +242,7 @@ func newServing(h *hub.Hub, out delivery.Outward, conf web.Config) (*serving, er
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(s.push.Collectors()...)
-	metrics.MustRegister(streamMetrics{h})
+	metrics.MustRegister(streamMetrics{h}, givenUp{h})
 	conf.Issuer, conf.Metrics, conf.Auth = h.Issuer(), metrics, h
 	conf.Ready = func(ctx context.Context) error { _, err := h.Head(ctx); return err }
 	s.handler, err = web.New(conf, streams, tokens, api.Routes(h), live.Routes(), outward)

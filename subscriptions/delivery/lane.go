@@ -222,7 +222,8 @@ func (p *Pusher) attempt(ctx context.Context, l *lane, to hub.Endpoint, tokens [
 			outcomes = append(outcomes, p.took(kept, l, t, answer, reason))
 			continue
 		}
-		o := hub.Outcome{Next: next, Reason: reason, Due: time.Now().Add(after).UnixMicro(), Version: to.Version, Attempt: t.Attempts}
+		o := hub.Outcome{Next: next, Reason: reason, Description: answer.Description, Due: time.Now().Add(after).UnixMicro(),
+			Version: to.Version, Attempt: t.Attempts}
 		switch {
 		case t.Probe:
 			o.Next, o.Version = subscriptions.Retry, 0

@@ -153,7 +153,7 @@ func (p *Poll) settle(ctx context.Context, stream hub.ID, request events.PollReq
 	}
 	for jti, said := range request.SetErrs {
 		next, reason := subscriptions.PollError(said.Err)
-		outcomes = append(outcomes, hub.Outcome{JTI: jti, Next: next, Reason: reason})
+		outcomes = append(outcomes, hub.Outcome{JTI: jti, Next: next, Reason: reason, Description: said.Description})
 	}
 	if len(request.SetErrs) > 0 {
 		p.log.Warn("receiver did not accept tokens", "stream", stream, "tokens", len(request.SetErrs))

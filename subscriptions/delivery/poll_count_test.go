@@ -95,7 +95,7 @@ func TestCutAndRefused(t *testing.T) {
 	if a := h.ask(`{"maxEvents":1,"returnImmediately":true,"setErrs":{%q:{"err":"invalid_request"}}}`, first.JTI); len(a.Sets) != 0 {
 		t.Errorf("told of %+v", a)
 	}
-	if dead := must(h.store.DeadLetters(h.ctx, h.p.ID, 10))(t); len(dead) != 1 {
+	if dead := must(h.store.DeadLetters(h.ctx, hub.LetterQuery{Party: h.p.ID, Limit: 10}))(t); len(dead) != 1 {
 		t.Errorf("dead letters: %+v", dead)
 	}
 }

@@ -270,7 +270,7 @@ func TestSetErrs(t *testing.T) {
 	if a := h.ask(`{"ack":[%q],"setErrs":{%q:{"err":"invalid_request","description":"no"}},"returnImmediately":true}`, jti, jti); len(a.Sets) != 0 {
 		t.Error("told again")
 	}
-	if dead := must(h.store.DeadLetters(h.ctx, h.p.ID, 10))(t); len(dead) != 1 || dead[0].Reason != "invalid_request" {
+	if dead := must(h.store.DeadLetters(h.ctx, hub.LetterQuery{Party: h.p.ID, Limit: 10}))(t); len(dead) != 1 || dead[0].Reason != "invalid_request" {
 		t.Errorf("dead letters: %+v", dead)
 	}
 	h.poll.wait = 200 * time.Millisecond

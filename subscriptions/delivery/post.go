@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tidings/events"
 	"tidings/hub"
 	"tidings/subscriptions"
 )
@@ -24,7 +25,7 @@ var (
 )
 
 // post sends one token (RFC 8935 section 2.1) and says what came of it. The context carries the deadline for the whole
-// of it. Whatever the receiver writes, no more than maxAnswer bytes are read and nothing but an error code is kept.
+// of it. Whatever the receiver writes, no more than maxAnswer bytes are read and nothing but what it says of an error is kept.
 func (p *Pusher) post(ctx context.Context, to hub.Endpoint, compact []byte) subscriptions.Answer {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.URL, bytes.NewReader(compact))
 	if err == nil {
@@ -49,20 +50,18 @@ func (p *Pusher) post(ctx context.Context, to hub.Endpoint, compact []byte) subs
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	answer.Long = len(body) == maxAnswer
 	if answer.Status == http.StatusBadRequest {
-		answer.Code = refusal(body)
+		answer.Code, answer.Description = refusal(body)
 	}
 	return answer
 }
 
-// refusal reads the err of an RFC 8935 section 2.3 body; "" when there is none to be read (PA-04).
-func refusal(body []byte) string {
-	var said struct {
-		Err string `json:"err"`
-	}
+// refusal reads an RFC 8935 section 2.3 body; "" when there is none to be read (PA-04).
+func refusal(body []byte) (code, description string) {
+	var said events.SetError
 	if json.Unmarshal(body, &said) != nil {
-		return ""
+		return "", ""
 	}
-	return said.Err
+	return said.Err, said.Description
 }
 
 // retryAfter reads the header (RFC 9110 section 10.2.3): seconds or a date. 0 for anything else.

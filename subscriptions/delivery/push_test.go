@@ -422,7 +422,8 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		next, after, reason := subscriptions.NextStep(subscriptions.Answer{Status: 400, Code: refusal([]byte(text)), RetryAfter: retryAfter(text, time.Unix(0, 0))}, 1, 0.5)
+		code, _ := refusal([]byte(text))
+		next, after, reason := subscriptions.NextStep(subscriptions.Answer{Status: 400, Code: code, RetryAfter: retryAfter(text, time.Unix(0, 0))}, 1, 0.5)
 		if after < 0 || len(reason) > 64 || strings.ContainsAny(reason, "\r\n") || next == subscriptions.Done {
 			t.Errorf("%q: %v %v %q", text, next, after, reason)
 		}

@@ -268,7 +268,9 @@ func TestWebsocketErrors(t *testing.T) {
 	h.person("ann", "Chief")
 	s := k.only()
 	k.say(`{"ack":[%q],"setErrs":{%q:{"err":"invalid_audience","description":"no"}}}`, s.JTI, s.JTI)
-	eventually(t, "a dead letter", func() bool { return len(must(h.store.DeadLetters(h.ctx, h.p.ID, 10))(t)) == 1 })
+	eventually(t, "a dead letter", func() bool {
+		return len(must(h.store.DeadLetters(h.ctx, hub.LetterQuery{Party: h.p.ID, Limit: 10}))(t)) == 1
+	})
 	h.person("ann", "Other")
 	if next := k.only(); next.JTI == s.JTI {
 		t.Error("told again")

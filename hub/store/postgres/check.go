@@ -77,6 +77,7 @@ var findings = []finding{
 		LEFT JOIN stream s ON s.id = x.stream GROUP BY x.stream, s.id HAVING s.id IS NULL OR count(*) > ` + strconv.Itoa(hub.MaxExclusions)},
 	{"entry {id}: missing, though it is off a stream ({n})", `SELECT x.entry, 0::bigint FROM exclusion x
 		WHERE NOT EXISTS (SELECT FROM entry e WHERE e.id = x.entry)`},
+	{"grant {id}: its opt state is none ({n})", `SELECT id, position FROM grants WHERE opt NOT IN ('', 'opt-out-initiated', 'opt-out')`},
 	{"delivery {id}: its subject is off the stream (place {n})", `SELECT d.id, d.position FROM exclusion x
 		JOIN delivery d ON d.stream = x.stream AND d.entry = x.entry WHERE NOT x.back AND NOT d.void`},
 	{"delivery {id}: its signal {n} is missing", `SELECT d.id, d.signal FROM delivery d
@@ -88,6 +89,12 @@ var findings = []finding{
 		WHERE t.settled AND t.compact IS NOT NULL OR NOT t.settled AND t.compact IS NULL AND NOT d.void`},
 	{"delivery {id}: sent, but has no token (place {n})", `SELECT d.id, d.position FROM delivery d
 		WHERE d.sent AND NOT EXISTS (SELECT FROM set_token t WHERE t.delivery = d.id)`},
+	{"dead letter {id}: its stream is missing or another party's ({n})", `SELECT l.id, l.time FROM dead_letter l
+		LEFT JOIN stream s ON s.id = l.stream WHERE s.id IS NULL OR s.party <> l.party`},
+	{"stream {id}: {n} dead letters, more than it may have", `SELECT stream, count(*) FROM dead_letter
+		GROUP BY stream HAVING count(*) > ` + strconv.Itoa(hub.MaxLetters)},
+	{"dead letter {id}: still quotes a receiver about an entry that is gone ({n})", `SELECT l.id, l.time FROM dead_letter l
+		LEFT JOIN entry e ON e.id = l.entry WHERE l.entry IS NOT NULL AND l.description IS NOT NULL AND (e.id IS NULL OR e.deleted <> 0)`},
 	{"party {id}: signal {n} is missing", `SELECT sp.party, sp.position FROM signal_party sp
 		WHERE NOT EXISTS (SELECT FROM signal s WHERE s.position = sp.position)`},
 	{"credential {id}: valid, though its party is missing or removed ({n})", `SELECT t.id, coalesce(p.removed, 0) FROM token t

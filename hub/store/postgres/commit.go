@@ -256,7 +256,7 @@ func (c *commit) checkGrant(it *hub.Item) error {
 		return hub.ErrConflict
 	}
 	for _, l := range it.Lines {
-		if l.Kind != hub.Granted && l.Kind != hub.Regraded {
+		if l.Kind != hub.Granted && l.Kind != hub.Regraded && !l.Kind.IsOpt() {
 			continue
 		}
 		p := c.parties[g.Party]
@@ -399,7 +399,7 @@ func (c *commit) putGrant(w *hub.Grant) {
 		}
 		c.keep(g)
 	}
-	g.Terms, g.dirty = w.Terms, true
+	g.Terms, g.Opt, g.dirty = w.Terms, w.Opt, true
 }
 
 func (c *commit) putParty(w *hub.PartyWrite) {
@@ -432,12 +432,12 @@ func (c *commit) line(it *hub.Item, l *hub.Change) {
 		if last, done := c.stamp(*l, hub.ID{}); !done {
 			c.echo(hub.Echo{ID: hub.NewID(), Line: template(*l), Entries: []hub.ID{l.Entry}, After: last})
 		}
-	case it.Grant != nil && (l.Kind == hub.Granted || l.Kind == hub.Regraded || l.Kind == hub.Revoked || l.Kind == hub.Expired):
+	case it.Grant != nil && l.Kind.IsAboutGrant():
 		g := c.grant(l.Party, l.Entry)
 		g.Stamp(*l, it.Grant.Names)
 		g.tag, g.dirty = l.Tag, true
 		c.moved++
-		if l.Kind != hub.Regraded {
+		if l.Kind != hub.Regraded && !l.Kind.IsOpt() {
 			c.refs.owns = append(c.refs.owns, *l)
 		}
 		if g.Ended != 0 || it.Grant.Narrowed {

@@ -8,14 +8,14 @@ import (
 )
 
 const grantColumns = `g.id, g.party, g.entry, g.attributes, g.purposes, g.until, g.given, g.ended, g.regraded, g.position,
-	g.gone, g.version, g.marks, g.created_at, g.changed`
+	g.gone, g.version, g.marks, g.created_at, g.changed, g.opt`
 
 func readGrant(r *row) hub.Grant {
 	return hub.Grant{
 		ID: r.id(), Party: r.id(), Entry: r.id(),
 		Terms: consent.Terms{Attributes: r.names(), Purposes: consent.Purposes(r.int()), Until: r.int()},
 		Given: r.int(), Ended: r.int(), Regraded: r.int(), Position: r.int(), Gone: r.bool(), Version: r.int(),
-		Marks: r.marks(), CreatedAt: r.int(), Changed: r.int(),
+		Marks: r.marks(), CreatedAt: r.int(), Changed: r.int(), Opt: consent.Opt(r.text()),
 	}
 }
 

@@ -133,15 +133,7 @@ func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) e
 		if ended[d.Entry] && (d.Kind != consent.Removed || d.Signal != 0) {
 			continue // revoked since the rows were read; its removal stands at a later position
 		}
-		d.Stream, d.Party, d.Order = s.ID, s.Party, s.order
-		if d.ID.IsZero() {
-			d.ID = hub.NewID()
-		}
-		kept := hub.Absorb(w.of(s.ID, d.Entry), d)
-		w.apply(kept)
-		if len(kept.Put) == 1 && kept.Put[0].ID == d.ID {
-			s.order++
-		}
+		w.add(s, d)
 	}
 	b := &pgx.Batch{}
 	w.queue(b)
@@ -152,6 +144,19 @@ func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) e
 		b.Queue(`SELECT pg_notify('tidings', '')`)
 	}
 	return tx.SendBatch(ctx, b).Close()
+}
+
+// add issues a delivery, absorbed by what waits of its entry.
+func (w *window) add(s *held, d hub.Delivery) {
+	d.Stream, d.Party, d.Order = s.ID, s.Party, s.order
+	if d.ID.IsZero() {
+		d.ID = hub.NewID()
+	}
+	kept := hub.Absorb(w.of(s.ID, d.Entry), d)
+	w.apply(kept)
+	if len(kept.Put) == 1 && kept.Put[0].ID == d.ID {
+		s.order++
+	}
 }
 
 // holdEntries keeps the tellings of entries from ending until this transaction has, and says which ended since they were

@@ -137,6 +137,7 @@ func (s *Store) Begin(ctx context.Context, now int64, attempts []hub.Attempt) ([
 		}
 		h.window.queue(b)
 		h.queueTokens(b)
+		queueTidy(b, h.buried)
 		if b.Len() == 0 {
 			return nil
 		}
@@ -155,6 +156,7 @@ type holding struct {
 	pages   map[hub.ID]*hub.FeedPage // by party
 	keyring int64
 	tokens  []keptToken
+	buried  []hub.DeadLetter
 }
 
 type keptToken struct {
@@ -251,7 +253,9 @@ func (h *holding) begin(b *pgx.Batch, a *hub.Attempt, now int64) bool {
 	switch hub.Judge(d, *a, row, page.Party, now) {
 	case hub.WithdrawIt:
 		if a.Dead != "" && !d.Void {
-			queueDeadLetter(b, &d, a.Dead, now)
+			letter := hub.Bury(d, hub.Outcome{Reason: a.Dead}, now)
+			queueLetter(b, letter)
+			h.buried = append(h.buried, letter)
 		}
 		h.window.apply(hub.Kept{Drop: []hub.ID{d.ID}})
 		return false
@@ -290,11 +294,11 @@ func (h *holding) queueTokens(b *pgx.Batch) {
 
 // Settle ends attempts, with what the receiver said of each token. A token that is not known, or of another stream, is
 // passed over: the receiver cannot tell it from one that was settled long ago (RFC 8936 section 2.2).
-func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) error {
+func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) (buried []hub.DeadLetter, err error) {
 	if len(outcomes) == 0 {
-		return nil
+		return nil, nil
 	}
-	err := s.write(ctx, func(tx pgx.Tx) error {
+	err = s.write(ctx, func(tx pgx.Tx) error {
 		held, err := lockStream(ctx, tx, stream, besides)
 		if err != nil || held == nil {
 			return err
@@ -308,6 +312,8 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 		for _, o := range outcomes {
 			e.settle(b, &held.Stream, o, now)
 		}
+		buried = e.buried
+		queueTidy(b, buried)
 		e.window.queue(b)
 		if len(e.settled) > 0 {
 			b.Queue(`UPDATE set_token SET settled = true, compact = NULL WHERE jti = ANY($1::text[])`, e.settled)
@@ -322,7 +328,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 	if err == nil {
 		s.hints.wake()
 	}
-	return fail("settle", err)
+	return buried, fail("settle", err)
 }
 
 // ends is what outcomes are applied to.
@@ -331,6 +337,7 @@ type ends struct {
 	delivery map[string]hub.ID // by jti
 	tokens   map[hub.ID][]hub.SignedToken
 	settled  []string
+	buried   []hub.DeadLetter
 }
 
 func readEnd(ctx context.Context, tx pgx.Tx, stream hub.ID, outcomes []hub.Outcome) (*ends, error) {
@@ -365,6 +372,13 @@ func readEnd(ctx context.Context, tx pgx.Tx, stream hub.ID, outcomes []hub.Outco
 	return e, nil
 }
 
+// bury gives a delivery up.
+func (e *ends) bury(b *pgx.Batch, d hub.Delivery, o hub.Outcome, now int64) {
+	letter := hub.Bury(d, o, now)
+	queueLetter(b, letter)
+	e.buried = append(e.buried, letter)
+}
+
 func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 	found := e.window.find(e.delivery[o.JTI])
 	if found == nil || !found.Sent || found.Outlived(o) { // not sent: un-made by an outcome before this one
@@ -390,13 +404,13 @@ func (e *ends) settle(b *pgx.Batch, s *hub.Stream, o hub.Outcome, now int64) {
 		e.settled = append(e.settled, o.JTI)
 	case subscriptions.Dead:
 		if !d.Void {
-			queueDeadLetter(b, &d, o.Reason, now)
+			e.bury(b, d, o, now)
 		}
 		e.window.apply(hub.Kept{Drop: []hub.ID{d.ID}})
 	case subscriptions.Remake:
 		kept, again := hub.Refuse(d, beside, due)
 		if !again {
-			queueDeadLetter(b, &d, o.Reason, now)
+			e.bury(b, d, o, now)
 			kept.Drop = []hub.ID{d.ID}
 		}
 		e.window.apply(kept)

@@ -122,7 +122,7 @@ func TestDeliveryFromChangeToSettled(t *testing.T) {
 	if n, err := s.EraseSignals(t.Context(), now, 10); err != nil || n != 0 {
 		t.Fatal("erased while unsettled", n, err)
 	}
-	if err := s.Settle(t.Context(), stream.ID, now, []hub.Outcome{{JTI: "unknown"}, {JTI: "one"}}); err != nil {
+	if _, err := s.Settle(t.Context(), stream.ID, now, []hub.Outcome{{JTI: "unknown"}, {JTI: "one"}}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := s.EraseSignals(t.Context(), now, 10); err != nil || n != 1 {
@@ -142,7 +142,7 @@ func TestDeliveryFromChangeToSettled(t *testing.T) {
 	if sends = issueAll(t, s, stream.ID); len(sends) != 0 {
 		t.Fatalf("the removal does not wait: %+v", sends)
 	}
-	if err := s.Settle(t.Context(), stream.ID, now, []hub.Outcome{{JTI: "three", Next: subscriptions.Retry, Due: now}}); err != nil {
+	if _, err := s.Settle(t.Context(), stream.ID, now, []hub.Outcome{{JTI: "three", Next: subscriptions.Retry, Due: now}}); err != nil {
 		t.Fatal(err)
 	}
 	sends = sendable(t, s, stream.ID)
@@ -152,10 +152,10 @@ func TestDeliveryFromChangeToSettled(t *testing.T) {
 	if begun, err := s.Begin(t.Context(), now, []hub.Attempt{attempt(sends[0], "four")}); err != nil || !begun[0] {
 		t.Fatal(begun, err)
 	}
-	if err := s.Settle(t.Context(), stream.ID, now, []hub.Outcome{{JTI: "four", Next: subscriptions.Dead, Reason: "no"}}); err != nil {
+	if _, err := s.Settle(t.Context(), stream.ID, now, []hub.Outcome{{JTI: "four", Next: subscriptions.Dead, Reason: "no"}}); err != nil {
 		t.Fatal(err)
 	}
-	if letters, err := s.DeadLetters(t.Context(), p, 10); err != nil || len(letters) != 1 || letters[0].Reason != "no" {
+	if letters, err := s.DeadLetters(t.Context(), hub.LetterQuery{Party: p, Limit: 10}); err != nil || len(letters) != 1 || letters[0].Reason != "no" {
 		t.Fatal(letters, err)
 	}
 	wantSound(t, s)

@@ -249,22 +249,3 @@ func (s *Store) DeleteStream(ctx context.Context, party, id hub.ID) error {
 	})
 	return fail("delete stream", err)
 }
-
-// DeadLetters reads what was given up, the newest first; of all parties for the zero party.
-func (s *Store) DeadLetters(ctx context.Context, party hub.ID, limit int) (list []hub.DeadLetter, err error) {
-	err = s.query(ctx, func(r *row) {
-		list = append(list, hub.DeadLetter{ID: r.id(), Stream: r.id(), Party: r.id(), Entry: r.id(), Kind: r.text(),
-			Reason: r.text(), Time: r.int()})
-	}, `SELECT id, stream, party, entry, kind, reason, time FROM dead_letter
-		WHERE $1::bytea IS NULL OR party = $1 ORDER BY time DESC, id DESC LIMIT $2`, null(party), limit)
-	return list, fail("read dead letters", err)
-}
-
-func queueDeadLetter(b *pgx.Batch, d *hub.Delivery, reason string, now int64) {
-	id, kind := hub.NewID(), string(d.Kind)
-	if d.Type != "" {
-		kind = string(d.Type)
-	}
-	b.Queue(`INSERT INTO dead_letter (id, stream, party, entry, kind, reason, time) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		id[:], d.Stream[:], d.Party[:], null(d.Entry), kind, plain(reason), now)
-}

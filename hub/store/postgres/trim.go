@@ -79,8 +79,6 @@ var forgetting = []string{
 		AND NOT EXISTS (SELECT FROM delivery d WHERE d.entry = e.id) ORDER BY id LIMIT $2)`,
 	`DELETE FROM token WHERE id IN (SELECT t.id FROM party p JOIN token t ON t.party = p.id
 		WHERE p.removed <> 0 AND p.removed <= $1 LIMIT $2)`,
-	`DELETE FROM dead_letter WHERE id IN (SELECT d.id FROM party p JOIN dead_letter d ON d.party = p.id
-		WHERE p.removed <> 0 AND p.removed <= $1 LIMIT $2)`,
 	`DELETE FROM party WHERE id IN (SELECT id FROM party WHERE removed <> 0 AND removed <= $1 ORDER BY id LIMIT $2)`,
 	`DELETE FROM change WHERE position IN (SELECT position FROM change WHERE position < $1 ORDER BY position LIMIT $2)`,
 }
@@ -99,7 +97,8 @@ func (s *Store) EraseSignals(ctx context.Context, now int64, limit int) (int, er
 		b.Queue(`UPDATE signal SET payload = NULL WHERE position IN (SELECT position FROM signal g
 			WHERE payload IS NOT NULL AND (expires <= $1
 				OR NOT EXISTS (SELECT FROM signal_party sp WHERE sp.position = g.position)
-				AND NOT EXISTS (SELECT FROM delivery d WHERE d.signal = g.position AND d.signal <> 0))
+				AND NOT EXISTS (SELECT FROM delivery d WHERE d.signal = g.position AND d.signal <> 0)
+				AND NOT EXISTS (SELECT FROM dead_letter l WHERE l.signal = g.position AND l.signal <> 0 AND l.expires > $1))
 			ORDER BY position LIMIT $2) RETURNING position`, now, limit).Query(into(func(*row) { erased++ }))
 		b.Queue(`DELETE FROM signal WHERE position IN (SELECT position FROM signal g WHERE payload IS NULL
 			AND NOT EXISTS (SELECT FROM signal_party sp WHERE sp.position = g.position)

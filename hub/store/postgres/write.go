@@ -210,7 +210,7 @@ func (c *commit) writeGrants(b *pgx.Batch) {
 	queueGrantsWhole(b, fresh, `INSERT INTO grants (`+grantNames+`) SELECT * FROM unnest(`+grantArrays+`)`)
 	queueGrantsWhole(b, whole, `UPDATE grants g SET attributes = w.attributes, purposes = w.purposes, until = w.until,
 		roots = w.roots, given = w.given, ended = w.ended, regraded = w.regraded, position = w.position, tag = w.tag,
-		gone = w.gone, version = w.version, marks = w.marks, created_at = w.created_at, changed = w.changed
+		gone = w.gone, version = w.version, marks = w.marks, created_at = w.created_at, changed = w.changed, opt = w.opt
 		FROM unnest(`+grantArrays+`) AS w(`+grantNames+`) WHERE g.id = w.id`)
 	n := len(moved)
 	if n == 0 {
@@ -241,11 +241,11 @@ func byPosition(list []*grant) {
 
 const (
 	grantNames = `id, party, entry, attributes, purposes, until, roots, given, ended, regraded, position, tag, gone, version,
-		marks, created_at, changed`
+		marks, created_at, changed, opt`
 
 	grantArrays = `$1::bytea[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
 		$9::bigint[], $10::bigint[], $11::bigint[], $12::bytea[], $13::boolean[], $14::bigint[], $15::bytea[], $16::bigint[],
-		$17::bigint[]`
+		$17::bigint[], $18::text[]`
 )
 
 func queueGrantsWhole(b *pgx.Batch, list []*grant, statement string) {
@@ -257,7 +257,7 @@ func queueGrantsWhole(b *pgx.Batch, list []*grant, statement string) {
 	var (
 		ids, parties, entries  = make([][]byte, n), make([][]byte, n), make([][]byte, n)
 		tags, marks            = make([][]byte, n), make([][]byte, n)
-		names                  = make([]string, n)
+		names, opts            = make([]string, n), make([]string, n)
 		purposes, until, roots = make([]int64, n), make([]int64, n), make([]int64, n)
 		given, ended, regraded = make([]int64, n), make([]int64, n), make([]int64, n)
 		positions, versions    = make([]int64, n), make([]int64, n)
@@ -266,12 +266,12 @@ func queueGrantsWhole(b *pgx.Batch, list []*grant, statement string) {
 	)
 	for i, g := range list {
 		ids[i], parties[i], entries[i], tags[i], marks[i] = g.ID[:], g.Party[:], g.Entry[:], g.tag[:], marked(g.Marks)
-		names[i], purposes[i], until[i] = joined(g.Terms.Attributes), int64(g.Terms.Purposes), g.Terms.Until
+		names[i], purposes[i], until[i], opts[i] = joined(g.Terms.Attributes), int64(g.Terms.Purposes), g.Terms.Until, string(g.Opt)
 		roots[i], given[i], ended[i], regraded[i] = int64(g.Mask()), g.Given, g.Ended, g.Regraded
 		positions[i], versions[i], births[i], changed[i], gone[i] = g.Position, g.Version, g.CreatedAt, g.Changed, g.Gone
 	}
 	b.Queue(statement, ids, parties, entries, names, purposes, until, roots, given, ended, regraded, positions, tags, gone,
-		versions, marks, births, changed)
+		versions, marks, births, changed, opts)
 }
 
 func (c *commit) changedParties() (list []*party) {
@@ -304,6 +304,7 @@ func (c *commit) writeParties(b *pgx.Batch) error {
 			WHERE s.party = ANY($1::bytea[]))`, ids)
 		b.Queue(`DELETE FROM delivery WHERE stream IN (SELECT id FROM stream WHERE party = ANY($1::bytea[]))`, ids)
 		b.Queue(`DELETE FROM exclusion WHERE stream IN (SELECT id FROM stream WHERE party = ANY($1::bytea[]))`, ids)
+		b.Queue(`DELETE FROM dead_letter WHERE party = ANY($1::bytea[])`, ids)
 		b.Queue(`DELETE FROM stream WHERE party = ANY($1::bytea[])`, ids)
 		b.Queue(`DELETE FROM signal_party WHERE party = ANY($1::bytea[])`, ids)
 	}
@@ -355,6 +356,7 @@ func (c *commit) writeSignals(b *pgx.Batch) {
 	}
 	if len(deleted) > 0 {
 		b.Queue(`UPDATE signal SET payload = NULL WHERE entry = ANY($1::bytea[])`, deleted)
+		b.Queue(`UPDATE dead_letter SET description = NULL WHERE entry = ANY($1::bytea[]) AND description IS NOT NULL`, deleted)
 	}
 }
 

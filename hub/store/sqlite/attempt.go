@@ -18,6 +18,7 @@ type attempts struct {
 	busy       map[pair]bool // stream and entry of which an attempt is under way
 	keyring    int64
 	dropped    []hub.ID // still to be deleted
+	buried     []hub.DeadLetter
 }
 
 // attempts reads deliveries and their tokens.
@@ -105,7 +106,7 @@ func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 	case hub.WithdrawIt:
 		delete(t.deliveries, d.ID)
 		if a.Dead != "" && !d.Void {
-			return false, t.c.bury(d, a.Dead, now)
+			return false, t.bury(d, now, hub.Outcome{Reason: a.Dead})
 		}
 		t.dropped = append(t.dropped, d.ID)
 		return false, nil
@@ -146,11 +147,10 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 	switch o.Next {
 	case subscriptions.Dead:
 		if !d.Void {
-			delete(t.deliveries, d.ID)
-			return t.c.bury(d, o.Reason, now)
+			return t.bury(d, now, o)
 		}
 	case subscriptions.Remake:
-		return t.refuse(d, now, due, o.Reason)
+		return t.refuse(d, now, due, o)
 	case subscriptions.Done:
 		var unsettled []hub.Delivery
 		if d.Cut > 0 { // what was taken of it may end the attempt
@@ -165,17 +165,24 @@ func (t *attempts) settle(st *hub.Stream, delivery hub.ID, now int64, o hub.Outc
 }
 
 // refuse ends an attempt whose key the receiver does not accept.
-func (t *attempts) refuse(d hub.Delivery, now, due int64, reason string) error {
+func (t *attempts) refuse(d hub.Delivery, now, due int64, o hub.Outcome) error {
 	unsettled, err := t.besides(d)
 	if err != nil {
 		return err
 	}
 	kept, again := hub.Refuse(d, unsettled, due)
 	if !again {
-		delete(t.deliveries, d.ID)
-		return t.c.bury(d, reason, now)
+		return t.bury(d, now, o)
 	}
 	return t.keep(kept)
+}
+
+// bury gives a delivery up.
+func (t *attempts) bury(d hub.Delivery, now int64, o hub.Outcome) error {
+	delete(t.deliveries, d.ID)
+	letter, err := t.c.bury(d, o, now)
+	t.buried = append(t.buried, letter)
+	return err
 }
 
 // release ends an attempt without a word that settles it.
@@ -207,6 +214,14 @@ func (t *attempts) keep(k hub.Kept) error {
 	}
 	t.dropped = append(t.dropped, k.Drop...)
 	return t.c.keep(hub.Kept{Put: k.Put})
+}
+
+// finish writes what is left to be written.
+func (t *attempts) finish() error {
+	if err := t.drop(); err != nil {
+		return err
+	}
+	return t.c.tidy(t.buried)
 }
 
 // drop deletes what was dropped.

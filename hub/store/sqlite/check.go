@@ -95,6 +95,7 @@ var rules = []rule{
 	{"grant that runs on a deleted entry", "SELECT g.id FROM grants g JOIN entry e ON e.id = g.entry WHERE e.deleted <> 0 AND g.ended = 0 " +
 		"AND NOT EXISTS (SELECT 1 FROM echo)"},
 	{"grant whose positions disagree", "SELECT id FROM grants WHERE given <= 0 OR given > position OR regraded > position OR ended > position OR gone <> 0 AND ended = 0"},
+	{"grant whose opt state is none", "SELECT id FROM grants WHERE opt NOT IN ('', 'opt-out-initiated', 'opt-out')"},
 	{"credential of a party that is not there", "SELECT t.id FROM token t LEFT JOIN party p ON p.id = t.party WHERE t.party IS NOT NULL AND p.id IS NULL"},
 	{"valid credential of a removed party", "SELECT t.id FROM token t JOIN party p ON p.id = t.party WHERE p.removed <> 0 AND t.revoked = 0"},
 
@@ -123,6 +124,10 @@ var rules = []rule{
 		"LEFT JOIN grants g ON g.party = d.party AND g.entry = d.entry WHERE d.entry IS NOT NULL AND d.void = 0 AND d.kind <> 'removed' " +
 		"AND p.agreement = 0 AND g.ended <> 0"},
 	{"delivery about a deleted entry", "SELECT d.id FROM delivery d JOIN entry e ON e.id = d.entry WHERE e.deleted <> 0 AND d.void = 0 AND d.kind <> 'removed'"},
+	{"dead letter without its stream", "SELECT l.id FROM dead_letter l LEFT JOIN stream s ON s.id = l.stream WHERE s.id IS NULL OR s.party <> l.party"},
+	{"more dead letters than a stream may have", fmt.Sprintf("SELECT stream FROM dead_letter GROUP BY stream HAVING count(*) > %d", hub.MaxLetters)},
+	{"dead letter that still quotes a receiver about an entry that is gone", "SELECT l.id FROM dead_letter l LEFT JOIN entry e ON e.id = l.entry " +
+		"WHERE l.entry IS NOT NULL AND l.description IS NOT NULL AND (e.id IS NULL OR e.deleted <> 0)"},
 	{"token without its delivery", "SELECT t.delivery FROM security_event_token t LEFT JOIN delivery d ON d.id = t.delivery WHERE d.id IS NULL"},
 	{"settled token that was not erased, or the other way round, of", "SELECT delivery FROM security_event_token WHERE (settled <> 0) <> (compact IS NULL)"},
 	{"sent delivery without a token, or the other way round", "SELECT d.id FROM delivery d WHERE d.sent <> " +

@@ -238,7 +238,7 @@ func (t *commit) refuseGrant(it *hub.Item) error {
 		return hub.ErrConflict
 	}
 	for _, l := range it.Lines {
-		if l.Kind != hub.Granted && l.Kind != hub.Regraded {
+		if l.Kind != hub.Granted && l.Kind != hub.Regraded && !l.Kind.IsOpt() {
 			continue
 		}
 		if p := t.parties[w.Party]; p == nil || p.Removed != 0 || p.Agreement || !t.lives(w.Entry) {
@@ -420,7 +420,7 @@ func (t *commit) applyGrant(w *hub.GrantWrite) *grant {
 		g.ID, g.Party, g.Entry = w.Grant.ID, w.Grant.Party, w.Grant.Entry
 		t.pairs[at], t.grants[g.ID] = g, g
 	}
-	g.Terms, g.dirty, g.regraded = w.Grant.Terms, true, true
+	g.Terms, g.Opt, g.dirty, g.regraded = w.Grant.Terms, w.Grant.Opt, true, true
 	g.roots = g.Mask()
 	delete(t.live, g.Entry) // read again by whoever asks, after this was written
 	return g

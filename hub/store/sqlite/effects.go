@@ -27,17 +27,17 @@ func (t *commit) append(l *hub.Change) {
 // line makes one of an item's lines happen, with the grant or party that the item writes.
 func (t *commit) line(l *hub.Change, w *hub.GrantWrite, g *grant, p *party) error {
 	t.append(l)
-	switch l.Kind {
-	case hub.Granted, hub.Regraded, hub.Revoked, hub.Expired:
+	switch {
+	case l.Kind.IsAboutGrant():
 		if g == nil {
 			return fmt.Errorf("a line %q without its grant", l.Kind)
 		}
 		return t.ownLine(*l, w, g)
-	case hub.PartyAdded:
+	case l.Kind == hub.PartyAdded:
 		if p != nil && p.CreatedAt == 0 {
 			p.CreatedAt = l.Time
 		}
-	case hub.PartyRemoved:
+	case l.Kind == hub.PartyRemoved:
 		if p == nil {
 			return fmt.Errorf("a line %q without its party", l.Kind)
 		}
@@ -69,7 +69,7 @@ func (t *commit) ownLine(l hub.Change, w *hub.GrantWrite, g *grant) error {
 			return err
 		}
 	}
-	if l.Kind == hub.Regraded {
+	if l.Kind == hub.Regraded || l.Kind.IsOpt() {
 		return nil
 	}
 	return t.retell(l)
@@ -187,6 +187,9 @@ func (t *commit) erase(e *entry) error {
 		return err
 	}
 	if err := t.withdraw(unsettled, true); err != nil {
+		return err
+	}
+	if err := t.c.exec("UPDATE dead_letter SET description = NULL WHERE entry = ? AND description IS NOT NULL", e.ID[:]); err != nil {
 		return err
 	}
 	if err := t.c.exec("DELETE FROM signal_party WHERE position IN (SELECT position FROM signal WHERE entry = ?)", e.ID[:]); err != nil {

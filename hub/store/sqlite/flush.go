@@ -108,11 +108,11 @@ func (t *commit) flushGrants() error {
 		switch {
 		case g.fresh:
 			err = t.c.exec("INSERT INTO grants (position, given, ended, regraded, gone, version, changed, created_at, marks, roots, attributes, "+
-				"purposes, until, id, party, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+				"purposes, until, opt, id, party, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 				append(terms(g), g.ID[:], g.Party[:], g.Entry[:])...)
 		case g.regraded:
 			err = t.c.exec("UPDATE grants SET position = ?, given = ?, ended = ?, regraded = ?, gone = ?, version = ?, changed = ?, created_at = ?, "+
-				"marks = ?, roots = ?, attributes = ?, purposes = ?, until = ? WHERE id = ?", append(terms(g), g.ID[:])...)
+				"marks = ?, roots = ?, attributes = ?, purposes = ?, until = ?, opt = ? WHERE id = ?", append(terms(g), g.ID[:])...)
 		default:
 			err = t.c.exec("UPDATE grants SET position = ?, ended = ?, gone = ?, version = ?, changed = ? WHERE id = ?",
 				g.Position, g.Ended, g.Gone, g.Version, g.Changed, g.ID[:])
@@ -127,7 +127,7 @@ func (t *commit) flushGrants() error {
 
 func terms(g *grant) []any {
 	return []any{g.Position, g.Given, g.Ended, g.Regraded, g.Gone, g.Version, g.Changed, g.CreatedAt, orNull(g.Marks), int64(g.roots),
-		joined(g.Terms.Attributes), int64(g.Terms.Purposes), g.Terms.Until}
+		joined(g.Terms.Attributes), int64(g.Terms.Purposes), g.Terms.Until, string(g.Opt)}
 }
 
 func (t *commit) flushParties() error {

@@ -7,11 +7,11 @@ import (
 )
 
 const grantColumns = "g.id, g.party, g.entry, g.position, g.given, g.ended, g.regraded, g.gone, g.version, g.attributes, g.purposes, " +
-	"g.until, g.created_at, g.changed, g.marks"
+	"g.until, g.created_at, g.changed, g.opt, g.marks"
 
 func grantTargets(g *hub.Grant) []any {
 	return []any{id(&g.ID), id(&g.Party), id(&g.Entry), &g.Position, &g.Given, &g.Ended, &g.Regraded, &g.Gone, &g.Version,
-		names(&g.Terms.Attributes), &g.Terms.Purposes, &g.Terms.Until, &g.CreatedAt, &g.Changed, bytesOf((*[]byte)(&g.Marks))}
+		names(&g.Terms.Attributes), &g.Terms.Purposes, &g.Terms.Until, &g.CreatedAt, &g.Changed, &g.Opt, bytesOf((*[]byte)(&g.Marks))}
 }
 
 func (c *conn) grants(query string, args ...any) (found []hub.Grant, err error) {

@@ -32,15 +32,15 @@ func (s *Store) Begin(ctx context.Context, now int64, attempts []hub.Attempt) (m
 				return err
 			}
 		}
-		return t.drop()
+		return t.finish()
 	})
 	return may, err
 }
 
 // Settle implements hub.Outbox. Tokens that this stream does not have are passed over: they were settled before, or
 // are not the caller's.
-func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) error {
-	err := s.write(ctx, "settle", func(c *conn) error {
+func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) (buried []hub.DeadLetter, err error) {
+	err = s.write(ctx, "settle", func(c *conn) error {
 		st, err := c.stream(hub.ID{}, stream)
 		if errors.Is(err, hub.ErrNotFound) {
 			return nil
@@ -62,9 +62,10 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 				return err
 			}
 		}
-		if err := t.drop(); err != nil {
+		if err := t.finish(); err != nil {
 			return err
 		}
+		buried = t.buried
 		if st.Failures == was.Failures && st.Problem == was.Problem {
 			return nil
 		}
@@ -73,7 +74,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 	if err == nil {
 		s.watchers.wake()
 	}
-	return err
+	return buried, err
 }
 
 // owners finds the deliveries of the stream that the outcomes' tokens belong to.
@@ -188,7 +189,8 @@ func (s *Store) EraseSignals(ctx context.Context, now int64, limit int) (n int, 
 			positions = append(positions, p)
 			return err
 		}, "SELECT s.position FROM signal s WHERE s.expires <= ? OR NOT EXISTS (SELECT 1 FROM signal_party x WHERE x.position = s.position) "+
-			"AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.signal = s.position AND d.signal <> 0) LIMIT ?", now, limit); err != nil {
+			"AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.signal = s.position AND d.signal <> 0) "+
+			"AND NOT EXISTS (SELECT 1 FROM dead_letter l WHERE l.signal = s.position AND l.signal <> 0 AND l.expires > ?) LIMIT ?", now, now, limit); err != nil {
 			return err
 		}
 		n = len(positions)

@@ -241,20 +241,3 @@ func (c *conn) deleteStream(id hub.ID) error {
 	}
 	return c.exec("DELETE FROM stream WHERE id = ?", id[:])
 }
-
-// DeadLetters implements hub.Outbox: the newest first, of all parties for the zero id.
-func (s *Store) DeadLetters(ctx context.Context, party hub.ID, limit int) (found []hub.DeadLetter, err error) {
-	query, args := "true", []any{}
-	if !party.IsZero() {
-		query, args = "party = ?", []any{party[:]}
-	}
-	err = s.read(ctx, "read dead letters", func(c *conn) error {
-		return c.each(func(r row) error {
-			var l hub.DeadLetter
-			err := r.Scan(id(&l.ID), id(&l.Stream), id(&l.Party), id(&l.Entry), &l.Kind, &l.Reason, &l.Time)
-			found = append(found, l)
-			return err
-		}, "SELECT id, stream, party, entry, kind, reason, time FROM dead_letter WHERE "+query+" ORDER BY time DESC, id DESC LIMIT ?", append(args, limit)...)
-	})
-	return found, err
-}

@@ -123,16 +123,3 @@ func (c *conn) dropAll(stream hub.ID) error {
 	}
 	return c.exec("DELETE FROM delivery WHERE stream = ?", stream[:])
 }
-
-// bury gives a delivery up.
-func (c *conn) bury(d hub.Delivery, reason string, now int64) error {
-	grave, kind := hub.NewID(), string(d.Kind)
-	if d.Type != "" {
-		kind = string(d.Type)
-	}
-	if err := c.exec("INSERT INTO dead_letter (id, stream, party, entry, kind, reason, time) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		grave[:], d.Stream[:], d.Party[:], blob(d.Entry), kind, reason, now); err != nil {
-		return err
-	}
-	return c.dropDelivery(d.ID)
-}

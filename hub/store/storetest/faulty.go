@@ -136,8 +136,20 @@ func (f *faulty) Begin(ctx context.Context, now int64, attempts []hub.Attempt) (
 	return through(f, "Begin", func() ([]bool, error) { return f.Store.Begin(ctx, now, attempts) })
 }
 
-func (f *faulty) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) error {
-	return f.failing("Settle", func() error { return f.Store.Settle(ctx, stream, now, outcomes) })
+func (f *faulty) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) ([]hub.DeadLetter, error) {
+	return through(f, "Settle", func() ([]hub.DeadLetter, error) { return f.Store.Settle(ctx, stream, now, outcomes) })
+}
+
+func (f *faulty) DeadLetters(ctx context.Context, q hub.LetterQuery) ([]hub.DeadLetter, error) {
+	return through(f, "DeadLetters", func() ([]hub.DeadLetter, error) { return f.Store.DeadLetters(ctx, q) })
+}
+
+func (f *faulty) Revive(ctx context.Context, stream, letter hub.ID, now int64, window, limit int) (hub.Revived, error) {
+	return through(f, "Revive", func() (hub.Revived, error) { return f.Store.Revive(ctx, stream, letter, now, window, limit) })
+}
+
+func (f *faulty) DropLetters(ctx context.Context, q hub.LetterQuery) (int, error) {
+	return through(f, "DropLetters", func() (int, error) { return f.Store.DropLetters(ctx, q) })
 }
 
 type leased struct {

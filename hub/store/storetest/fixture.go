@@ -210,7 +210,7 @@ func (f *fixture) silent(words ...string) {
 			continue // as the others
 		}
 		note(f.store.Feed(f.ctx, hub.FeedQuery{Party: p.ID, Limit: 10_000, Values: true}))
-		note(f.store.DeadLetters(f.ctx, p.ID, 1000))
+		note(f.store.DeadLetters(f.ctx, hub.LetterQuery{Party: p.ID, Limit: 1000}))
 		streams, err := f.store.Streams(f.ctx, p.ID)
 		f.must(err)
 		for _, s := range streams {

@@ -101,6 +101,48 @@ var grantTests = map[string]func(f *fixture){
 		}
 	},
 
+	"opt state": func(f *fixture) { // a move moves the row; other terms leave it; a new grant begins anew
+		p, q, e := f.party(), f.party(), f.user("ada")
+		g := f.grant(p, e.ID, "title")
+		f.grant(q, e.ID, "title")
+		s, other := f.stream(p), f.stream(q)
+		it := f.grantLine(f.freshGrant(g), "opt-out-initiated")
+		it.Grant.Grant.Opt = consent.OptingOut
+		signal := f.newSignal(e.ID, "", "payload").Signals[0]
+		signal.Party, signal.Type = p.ID, events.OptOutInitiated
+		it.Signals = []hub.Signal{signal}
+		r := f.commit(it)
+		now := r.Grants[0]
+		if now.Opt != consent.OptingOut || now.Regraded != r.Head.Position-1 || now.Position != now.Regraded || now.Version != g.Version+1 {
+			f.Errorf("moved: %+v", now)
+		}
+		f.equal("grant", f.freshGrant(g), now)
+		f.issue(s)
+		f.issue(other)
+		if d := f.one(s).Delivery; d.Signal != r.Head.Position || len(f.sendable(other)) != 0 {
+			f.Errorf("told %+v", d)
+		}
+		out := f.grantLine(now, "opt-out-effective")
+		out.Grant.Grant.Opt = consent.OptedOut
+		f.commit(out)
+		f.raise(e.ID, "", "of the account")
+		f.issue(s)
+		f.issue(other)
+		if d := f.one(s).Delivery; d.Signal != r.Head.Position || len(f.sendable(other)) != 1 {
+			f.Errorf("told after opting out: %+v", d)
+		}
+		if now := f.commit(f.regrade(g, false, both("title", "nickName"), "nickName")).Grants[0]; now.Opt != consent.OptedOut {
+			f.Errorf("other terms: %+v", now)
+		}
+		f.revoke(g)
+		if now := f.freshGrant(g); now.Opt != consent.OptedOut {
+			f.Errorf("revoked: %+v", now)
+		}
+		if now := f.commit(f.grantLine(f.freshGrant(g), hub.Granted)).Grants[0]; now.Opt != consent.OptedIn {
+			f.Errorf("given again: %+v", now)
+		}
+	},
+
 	"active concerns every grant": func(f *fixture) {
 		p, e := f.party(), f.user("ada")
 		g := f.grant(p, e.ID, "title")

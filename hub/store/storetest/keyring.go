@@ -277,8 +277,7 @@ var keyringTests = map[string]func(f *fixture){
 		f.settle(s, subscriptions.Retry, 0, jti)
 		f.send(s)
 		f.settle(s, subscriptions.Remake, 0, jti)
-		letters, err := f.store.DeadLetters(f.ctx, p.ID, 10)
-		f.must(err)
+		letters := f.letters(p)
 		if len(letters) != 1 || letters[0].Reason != "test" || letters[0].Entry != e.ID {
 			f.Errorf("%+v", letters)
 		}

@@ -170,11 +170,18 @@ func (f *fixture) send(s *hub.Stream) (jti string) {
 	return a.Tokens[0].JTI
 }
 
+func (f *fixture) outcome(s *hub.Stream, o hub.Outcome) {
+	f.Helper()
+	_, err := f.store.Settle(f.ctx, s.ID, f.tick(), []hub.Outcome{o})
+	f.must(err)
+}
+
 func (f *fixture) settle(s *hub.Stream, next subscriptions.Next, due int64, jtis ...string) {
 	f.Helper()
 	var outcomes []hub.Outcome
 	for _, j := range jtis {
 		outcomes = append(outcomes, hub.Outcome{JTI: j, Next: next, Due: due, Reason: "test"})
 	}
-	f.must(f.store.Settle(f.ctx, s.ID, f.tick(), outcomes))
+	_, err := f.store.Settle(f.ctx, s.ID, f.tick(), outcomes)
+	f.must(err)
 }

@@ -157,7 +157,8 @@ func (p *pump) answer(a *actor, how int) {
 		if how != 0 {
 			o = hub.Outcome{JTI: t.JTI, Next: subscriptions.Retry, Due: a.f.clock() + int64(a.pick(10)), Reason: "timeout"}
 		}
-		if a.fine(a.store.Settle(a.f.ctx, p.s.ID, a.f.tick(), []hub.Outcome{o})) && how == 0 {
+		_, err := a.store.Settle(a.f.ctx, p.s.ID, a.f.tick(), []hub.Outcome{o})
+		if a.fine(err) && how == 0 {
 			p.settled[t.JTI] = true
 		}
 	}

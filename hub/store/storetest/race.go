@@ -157,7 +157,7 @@ var raceTests = map[string]func(f *fixture){
 			jti := f.send(s)
 			it, now := f.grantLine(f.freshGrant(g), hub.Revoked), f.tick()
 			atOnce(func() {
-				if err := other.Settle(f.ctx, s.ID, now, []hub.Outcome{{JTI: jti, Next: subscriptions.Retry, Due: now}}); err != nil {
+				if _, err := other.Settle(f.ctx, s.ID, now, []hub.Outcome{{JTI: jti, Next: subscriptions.Retry, Due: now}}); err != nil {
 					f.Error(err)
 				}
 			}, func() { f.tryOn(f.store, it) })

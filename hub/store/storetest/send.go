@@ -159,8 +159,8 @@ var sendTests = map[string]func(f *fixture){
 			f.issue(s)
 			f.begin(a)
 			f.equal("names", f.one(s).Delivery.Names, []string{"nickName", "title"})
-			if letters, err := f.store.DeadLetters(f.ctx, p.ID, 10); err != nil || len(letters) != 0 {
-				f.Errorf("%+v, %v", letters, err)
+			if letters := f.letters(p); len(letters) != 0 {
+				f.Errorf("%+v", letters)
 			}
 		}
 	},
@@ -411,37 +411,6 @@ var sendTests = map[string]func(f *fixture){
 		}
 		if len(f.sendable(s)) != 0 {
 			f.Error("still there")
-		}
-	},
-
-	"dead letters": func(f *fixture) { // the stream goes on
-		p, e, _, s := f.changed()
-		a := f.attempt(f.one(s))
-		a.Dead, a.Tokens = "cannot be made", nil
-		if f.begin(a)[0] {
-			f.Error("begun")
-		}
-		f.update(e, "title")
-		f.issue(s)
-		jti := f.send(s)
-		f.must(f.store.Settle(f.ctx, s.ID, f.tick(), []hub.Outcome{{JTI: jti, Next: subscriptions.Dead, Reason: "invalid_audience"}}))
-		if len(f.sendable(s)) != 0 {
-			f.Error("still there")
-		}
-		letters, err := f.store.DeadLetters(f.ctx, p.ID, 10)
-		f.must(err)
-		reasons := map[string]bool{}
-		for _, l := range letters {
-			if l.Stream != s.ID || l.Party != p.ID || l.Entry != e.ID || l.Time == 0 || l.ID.IsZero() {
-				f.Errorf("%+v", l)
-			}
-			reasons[l.Reason] = true
-		}
-		if len(letters) != 2 || !reasons["cannot be made"] || !reasons["invalid_audience"] {
-			f.Errorf("%+v", letters)
-		}
-		if letters, _ = f.store.DeadLetters(f.ctx, f.party().ID, 10); len(letters) != 0 {
-			f.Error("another party's letters")
 		}
 	},
 

@@ -194,7 +194,7 @@ var standingTests = map[string]func(f *fixture){
 		}
 		_, _, _, s = f.changed()
 		f.settle(s, subscriptions.Retry, 0, f.send(s))
-		f.must(f.store.Settle(f.ctx, s.ID, f.tick(), []hub.Outcome{{JTI: f.send(s), Next: subscriptions.Done, Reason: "http 200"}}))
+		f.outcome(s, hub.Outcome{JTI: f.send(s), Next: subscriptions.Done, Reason: "http 200"})
 		if now := f.streamNow(s); now.Failures != 0 || now.Failing != 0 || now.Problem != "http 200" {
 			f.Errorf("%+v", now)
 		}
@@ -221,7 +221,7 @@ var standingTests = map[string]func(f *fixture){
 		}
 		// An attempt that went the old way ends.
 		f.send(s)
-		f.must(f.store.Settle(f.ctx, s.ID, f.tick(), []hub.Outcome{{JTI: jti, Next: subscriptions.Retry, Due: f.now + 1_000_000, Version: now.Version}}))
+		f.outcome(s, hub.Outcome{JTI: jti, Next: subscriptions.Retry, Due: f.now + 1_000_000, Version: now.Version})
 		f.one(s)
 	},
 
