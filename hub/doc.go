@@ -10,7 +10,7 @@
 //	delta.go subject.go cursor.go   the pull path: feed pages, values, a reader's place
 //	streams.go issue.go send.go     the push path: streams, the bounded window, tokens
 //	window.go                       the rules of that window
-//	letter.go letters.go            what was given up, and told again
+//	letter.go letters.go rewind.go  what was given up, and what is told again
 //	live.go                         tickets and notices of browsers
 //	run.go                          what nobody calls for: echoes, the sweeper, erasure, trimming, hints
 //	keys.go                         secrets, wrapped by one key file

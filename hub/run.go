@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"sort"
 	"time"
 )
 
@@ -107,18 +106,13 @@ func (h *Hub) trim(ctx context.Context) error {
 		return err
 	}
 	before := h.conf.Now().Add(-TombstoneLife).UnixMicro()
-	var failed error
-	old := sort.Search(int(head.Position-head.Oldest), func(i int) bool {
-		lines, err := h.store.Changes(ctx, head.Oldest+int64(i), 1)
-		failed = errors.Join(failed, err)
-		return len(lines) == 0 || lines[0].Time > before
-	})
-	if failed != nil {
-		return failed
+	upTo, err := h.lastBefore(ctx, head, before)
+	if err != nil {
+		return err
 	}
 	// Also when nothing new has aged: an earlier trimming may have been cut off.
 	for more := true; more; {
-		if more, err = h.store.Trim(ctx, head.Oldest+int64(old), MaxMoves); err != nil {
+		if more, err = h.store.Trim(ctx, upTo, MaxMoves); err != nil {
 			return err
 		}
 	}

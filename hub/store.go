@@ -279,6 +279,9 @@ type Outbox interface {
 	// stream-updated) with it, all as Rewrite says. It reports how many unsettled deliveries were dropped by disabling.
 	SetStream(ctx context.Context, s Stream, own []Delivery) (written *Stream, dropped int, err error)
 	DeleteStream(ctx context.Context, party, id ID) error
+	// Rewind moves a stream back to a place, as Stream.Rewound says; the party's only (zero party: any). ErrNotFound, and
+	// errors of Rewound.
+	Rewind(ctx context.Context, party, stream ID, to Place) (*Stream, error)
 	// Choose changes which subjects the party's stream is told of, in one transaction: it reads what stands of the entries
 	// named (Choosing), asks choose, whose error is the answer, and records what that says. ErrNotFound for the stream.
 	// Exclusions end with their stream or when the entry's tombstone is trimmed; those on their way back also when the

@@ -49,6 +49,7 @@ type program struct {
 		Pause   streamPause   `cmd:"" help:"Stop a stream and hold what comes. Its receiver is told, last of all, and cannot undo it."`
 		Resume  streamResume  `cmd:"" help:"Let a stream go on where it stood. Its receiver is told first of all."`
 		Disable streamDisable `cmd:"" help:"Stop a stream and drop what waits: what happens until it is resumed is not told on it."`
+		Replay  streamReplay  `cmd:"" help:"Have a stream tell again what changed since a time or a cursor."`
 	} `cmd:"" help:"Streams: what parties subscribed to."`
 	Keys struct {
 		List   keysList   `cmd:"" help:"List the keys that sign tokens, with what is owed under each; never their private parts."`

@@ -31,6 +31,7 @@ type Engine interface {
 	DeleteStream(ctx context.Context, c hub.Caller, id string) error
 	SetStatus(ctx context.Context, c hub.Caller, id string, status subscriptions.Status, reason string) (*hub.Stream, error)
 	Verify(ctx context.Context, c hub.Caller, id string, state *string) error
+	Rewind(ctx context.Context, c hub.Caller, id string, r hub.Rewinding) (*hub.Stream, error)
 	AddSubject(ctx context.Context, c hub.Caller, id string, s events.Subject) error
 	RemoveSubject(ctx context.Context, c hub.Caller, id string, s events.Subject) error
 	Configuration(ctx context.Context, s *hub.Stream) (events.StreamConfiguration, error)
@@ -63,6 +64,7 @@ func Routes(e Engine) ([]web.Route, error) {
 		{Method: http.MethodGet, Pattern: statusPath, Handler: reader(f.status)},
 		{Method: http.MethodPost, Pattern: statusPath, Handler: manager(f.setStatus)},
 		{Method: http.MethodPost, Pattern: verifyPath, Handler: few.PerParty(manager(f.verify))},
+		{Method: http.MethodPost, Pattern: replayPath, Handler: few.PerParty(manager(f.replay))},
 		{Method: http.MethodPost, Pattern: addPath, Handler: few.PerParty(manager(f.addSubject))},
 		{Method: http.MethodPost, Pattern: removePath, Handler: few.PerParty(manager(f.removeSubject))},
 	}, nil
@@ -73,6 +75,7 @@ const (
 	streamsPath = "/ssf/streams"
 	statusPath  = "/ssf/status"
 	verifyPath  = "/ssf/verify"
+	replayPath  = "/ssf/replay" // the hub's own; no member of the metadata is for it
 	addPath     = "/ssf/subjects:add"
 	removePath  = "/ssf/subjects:remove"
 )

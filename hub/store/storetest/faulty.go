@@ -124,6 +124,10 @@ func (f *faulty) Choose(ctx context.Context, party, stream hub.ID, named []hub.I
 	return f.failing("Choose", func() error { return f.Store.Choose(ctx, party, stream, named, now, choose) })
 }
 
+func (f *faulty) Rewind(ctx context.Context, party, stream hub.ID, to hub.Place) (*hub.Stream, error) {
+	return through(f, "Rewind", func() (*hub.Stream, error) { return f.Store.Rewind(ctx, party, stream, to) })
+}
+
 func (f *faulty) Issue(ctx context.Context, stream hub.ID, now int64, window int, decide func(hub.Issuing) hub.Issued) (bool, error) {
 	return through(f, "Issue", func() (bool, error) { return f.Store.Issue(ctx, stream, now, window, decide) })
 }

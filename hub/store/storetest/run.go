@@ -21,7 +21,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Commit", commitTests}, {"Reference", referenceTests}, {"Wide", wideTests}, {"Grant", grantTests}, {"Party", partyTests},
 		{"Feed", feedTests}, {"Concurrent", concurrentTests}, {"Race", raceTests}, {"Stream", streamTests}, {"Choose", chooseTests}, {"Issue", issueTests},
 		{"Digest", digestTests}, {"Send", sendTests}, {"Keyring", keyringTests},
-		{"Attempt", attemptTests}, {"Letter", letterTests}, {"Signal", signalTests}, {"Standing", standingTests}, {"Lease", leaseTests}, {"Scratch", scratchTests}, {"Trim", trimTests},
+		{"Attempt", attemptTests}, {"Letter", letterTests}, {"Rewind", rewindTests}, {"Signal", signalTests}, {"Standing", standingTests}, {"Lease", leaseTests}, {"Scratch", scratchTests}, {"Trim", trimTests},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			for name, test := range part.tests {
