@@ -698,6 +698,18 @@ var subjectBreaks = []fracture{
 	{row: "CI-31", how: "create with ssf.read", by: turn("POST "+streamsAt, 403, 201, "")},
 	{row: "CI-19", how: "revoked", in: "scopes", by: turn("", 401, 200, "")},
 
+	{row: "SE-04", how: "another status", by: told("stream-updated", func(_, p object) {
+		if p["status"] == "enabled" {
+			p["status"] = "paused"
+		}
+	})},
+	{row: "SE-08", how: "not told", by: polledWith(put("sets", object{}))},
+	{row: "CI-14", how: "for a day", by: doc("POST /oauth/token", put("expires_in", 86400))},
+	{row: "PB-18", how: "for a day", by: doc("POST /oauth/token", put("expires_in", 86400))},
+	{row: "CI-21", how: "missing", by: turn("GET /.well-known/oauth-protected-resource", 200, 404, "")},
+	{row: "CR-06", how: "twice", in: "bad input", by: turn("POST "+streamsAt, 400, 201, `"description":"a","description":"b"`)},
+	{row: "AU-02", how: "changed", in: "bad input", by: doc("GET "+statusAt, func(m object) { m["seen"] = time.Now().UnixNano() })},
+
 	{row: "WS-01", how: "not in the metadata", by: metadataWith("delivery_methods_supported", []any{"urn:ietf:rfc:8935", "urn:ietf:rfc:8936"})},
 	{row: "DE-08", how: "not in the metadata", by: metadataWith("delivery_methods_supported", []any{"urn:ietf:rfc:8935", "urn:ietf:rfc:8936"})},
 	{row: "WS-02", how: "the token in the query", wire: wire{query: true}},

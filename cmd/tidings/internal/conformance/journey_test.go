@@ -260,6 +260,25 @@ func refusing(answer reply, row string) func(*try) {
 	}
 }
 
+// operated: an operator stops a stream and lets it go on; its receiver is told before and after (SSF 1.0 section 8.1.5).
+func operated(t *try) {
+	stream := t.create(object{})
+	id := idOf(stream)
+	t.program.tidings(nil, "stream", "pause", id, "--reason", "upkeep")
+	updated := func(rows, status string) {
+		s := t.next(stream, rows, anyType)
+		t.check(strings.HasSuffix(s.event, "/stream-updated") && s.payload["status"] == status, rows, "came %s %v, not %s", s.event, s.payload, status)
+	}
+	updated("SE-08 SE-05", "paused")
+	a := t.manage("GET", one(t.statuses(), id), nil)
+	t.check(a.object()["status"] == "paused" && a.object()["reason"] == "upkeep", "SE-08", "the status is %v", a)
+	t.program.patch(t.person, object{"title": "Held by the operator"})
+	t.program.tidings(nil, "stream", "resume", id)
+	updated("SE-04 SE-05", "enabled")
+	s := t.next(stream, "SE-04", anyType)
+	t.check(s.event == patched, "SE-04", "after the pause came %s", s.event)
+}
+
 // scopes: what a token of a party may be used for (CAEP interoperability profile 1.0 section 2.7).
 func scopes(t *try) {
 	stream := t.create(object{"description": "mine"})

@@ -65,6 +65,9 @@ var proofs = []proof{
 	{name: "subjects", run: subjects, rows: "SU-01 SU-02 SU-03 SU-04 SU-05 SU-07 SU-09 SU-10 SU-11 MA-01 MA-06 MA-07 MA-08 SI-03 PR-01 PR-03 PR-08"},
 	{name: "receiver that refuses", run: refusing(reply{status: 401}, "PA-05"), rows: setRows + "PA-05 SE-01 SE-02 SE-03 SE-05 SE-06 SE-09 ST-07 ST-11"},
 	{name: "receiver that is gone", run: refusing(reply{status: 410}, "PA-06"), rows: setRows + "PA-06 SE-01 SE-02 SE-03"},
+	{name: "operator", run: operated, rows: setRows + pollRows + "SE-04 SE-05 SE-08"},
+	{name: "bad input", run: badInput, rows: "CR-06 UP-01 UP-11 ST-06 VE-08 SU-05 RD-03 DL-01 AU-02 PR-11"},
+	{name: "authorization server", run: authorization, rows: "CI-14 CI-15 CI-16 CI-19 CI-21 CI-31 PB-18"},
 	{name: "scopes", run: scopes, rows: "AU-06 CI-15 CI-16 CI-19 CI-20 CI-30 CI-31"},
 
 	{name: "life of a grant", run: life, rows: setRows + payloadRows + "MP-01 MP-02 MP-03 MP-04 MP-05 MP-06 MP-07 MP-08 MP-09 MP-18 MP-19 MP-20 MP-30 MP-32 SV-02 SV-05 SV-14 SV-20 SV-21 SV-24 " +
