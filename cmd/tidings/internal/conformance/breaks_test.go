@@ -692,7 +692,7 @@ var subjectBreaks = []fracture{
 		}
 	}},
 	{row: "AU-06", how: "any scope", in: "scopes", by: turn("", 403, 200, "")},
-	{row: "CI-15", how: "any scope", by: turn("", 403, 200, "")},
+	{row: "CI-15", how: "any scope", in: "scopes", by: turn("", 403, 200, "")},
 	{row: "CI-16", how: "reading needs more", by: turn("GET "+streamsAt, 200, 403, "")},
 	{row: "CI-30", how: "a poll with ssf.read", by: turn("POST "+pollAt, 403, 200, "")},
 	{row: "CI-31", how: "create with ssf.read", by: turn("POST "+streamsAt, 403, 201, "")},

@@ -83,7 +83,7 @@ a permission that nobody has to take up: UP-10, ST-05, PU-08, PU-10
 the README tells it: PB-09, RE-07, VE-10
 the engine's tests, with a clock of their own: EV-08, PR-09, SV-11, SV-12, SV-13, MP-26
 the log of the program: PR-02
-hub.TestSuspend and the stores' suite: SE-07
+the engine's tests of pauses: SE-07
 TestSubjectMatches of package events: MA-02..05
 benchmarks and tests of subscriptions/delivery: RE-08
 policy and grants of the operator: RE-09
