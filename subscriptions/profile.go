@@ -8,7 +8,8 @@ import (
 )
 
 // What is offered. Left out are put notices, as a replacement is told as the names that really changed, and sessions-revoked,
-// which RISC 1.0 section 2.11 forbids new transmitters. valueTypes exist to carry values and are offered where the policy lets values travel.
+// which RISC 1.0 section 2.11 forbids new transmitters. valueTypes exist to carry values and are offered where the policy
+// lets values travel.
 var (
 	scimTypes = []events.Type{
 		events.FeedAdd, events.FeedRemove, events.ProvCreateNotice, events.ProvPatchNotice,

@@ -3,6 +3,7 @@ package subscriptions_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
 	"tidings/consent"
@@ -244,6 +245,27 @@ func TestParseClaims(t *testing.T) {
 	for _, bad := range []string{"", "shoe_size", "x=", "=emails", "x=password", "x=shoeSize"} {
 		if _, err := ParseClaims([]string{bad}); err == nil {
 			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// Whatever happens: on a stream whose types carry no values, nothing that is told of an entry's state holds one, and of
+// an event that does it is told how long the value may be kept (invariant 9).
+func TestValuesOnlyInTypesThatCarryThem(t *testing.T) {
+	notices, all := Offer{Profile: CAEP}.Supported(), Offer{Values: true}.Supported()
+	for _, kind := range []consent.Kind{consent.Added, consent.Updated, consent.Disabled, consent.Enabled, consent.Removed} {
+		for _, agreement := range []bool{false, true} {
+			o := with(valued(kind, "active", "emails", "groups", "name", "roles", "title"), func(o *Occasion) { o.Agreement, o.MaxAge = agreement, 60 })
+			for _, e := range Translate(o, notices) {
+				if told := text(t, e.Payload); strings.Contains(told, "Clerk") || strings.Contains(told, "buyer") || strings.Contains(told, "example.org") {
+					t.Errorf("%s %s: %s", kind, e.Type, told)
+				}
+			}
+			for _, e := range Translate(o, all) {
+				if _, full := e.Payload["data"]; full != (e.Payload["max_age"] == int64(60)) {
+					t.Errorf("%s %s: max_age %v", kind, e.Type, e.Payload["max_age"])
+				}
+			}
 		}
 	}
 }
