@@ -541,7 +541,7 @@ func TestJSON(t *testing.T) {
 			t.Errorf("the subject is %v", subject)
 		}
 		run("agreement audience created id name profile", "party", "list")
-		listed := run("attributes entry given id party purposes state until", "grant", "list")
+		listed := run("attributes entry given id opt party purposes state until", "grant", "list")
 		if listed["id"] != grant["id"] || listed["party"] != id || listed["state"] != "live" || !slices.Equal(listed["purposes"].([]any), []any{"transfer", "notify"}) {
 			t.Errorf("listed: %v", listed)
 		}
