@@ -81,8 +81,11 @@ func Trouble(reason string) string {
 	case "address":
 		return "receiver's address is not one that may be connected to"
 	case "odd":
-		if reason == longBody {
+		switch reason {
+		case longBody:
 			return "receiver answers with a body that does not end"
+		case SlowAnswer:
+			return "receiver takes long to answer"
 		}
 		return "receiver answers " + reason + " where 202 is due"
 	case "unreachable":
@@ -103,7 +106,7 @@ func TroubleClass(reason string) string {
 		return "none"
 	case reason == "blocked":
 		return "address"
-	case reason == longBody, isStatus && strings.HasPrefix(status, "2"):
+	case reason == longBody, reason == SlowAnswer, isStatus && strings.HasPrefix(status, "2"):
 		return "odd"
 	case status == "401", status == "403", reason == events.CodeAuthenticationFailed:
 		return "credential"
@@ -120,6 +123,9 @@ func TroubleClass(reason string) string {
 }
 
 const longBody = "long body"
+
+// SlowAnswer is the reason of a success that came late.
+const SlowAnswer = "slow answer"
 
 // NextStep says what becomes of a token after an attempt, when to try again (for Retry and Remake), and in a word why: the
 // receiver's error code, "http 503", or the kind of failure; it holds nothing else that a receiver wrote. Attempts

@@ -140,6 +140,7 @@ func TestTrouble(t *testing.T) {
 		"authentication_failed": {"credential", "receiver refuses: authentication_failed"},
 		"http 200":              {"odd", "receiver answers http 200 where 202 is due"},
 		"long body":             {"odd", "receiver answers with a body that does not end"},
+		"slow answer":           {"odd", "receiver takes long to answer"},
 		"timeout":               {"unreachable", "receiver does not answer: timeout"},
 		"refused":               {"unreachable", "receiver does not answer: refused"},
 		"invalid_key":           {"token", "receiver refuses: invalid_key"}, "http 400": {"token", "receiver answers http 400"},

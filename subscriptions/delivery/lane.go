@@ -219,7 +219,7 @@ func (p *Pusher) attempt(ctx context.Context, l *lane, to hub.Endpoint, tokens [
 		}
 		p.meter.count(answer, next, time.Since(began))
 		if next == subscriptions.Done {
-			outcomes = append(outcomes, p.took(kept, l, t, answer, reason))
+			outcomes = append(outcomes, p.took(kept, l, t, answer, reason, time.Since(began)))
 			continue
 		}
 		o := hub.Outcome{Next: next, Reason: reason, Description: answer.Description, Due: time.Now().Add(after).UnixMicro(),
@@ -240,9 +240,13 @@ func (p *Pusher) attempt(ctx context.Context, l *lane, to hub.Endpoint, tokens [
 }
 
 // took is the outcome of a token that the receiver has. If it was a probe, the stream goes on.
-func (p *Pusher) took(ctx context.Context, l *lane, t hub.Outgoing, a subscriptions.Answer, reason string) hub.Outcome {
-	if a.Status == http.StatusAccepted && !a.Long {
-		reason = "" // as RFC 8935 section 2.2 has it; anything else shows on the stream, as a warning (PA-02)
+func (p *Pusher) took(ctx context.Context, l *lane, t hub.Outgoing, a subscriptions.Answer, reason string, after time.Duration) hub.Outcome {
+	switch { // what is odd about a success shows on the stream, as a warning (PA-02)
+	case a.Status != http.StatusAccepted || a.Long:
+	case after > p.slow:
+		reason = subscriptions.SlowAnswer
+	default:
+		reason = "" // as RFC 8935 section 2.2 has it
 	}
 	if t.Probe {
 		if err := p.engine.Resume(ctx, l.stream); err != nil {

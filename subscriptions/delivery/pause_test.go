@@ -277,8 +277,15 @@ func TestOddSuccess(t *testing.T) {
 	p, ann := h.party(), h.person("ann", "none")
 	h.grant(p, ann)
 	s := h.stream(p, r.push())
-	h.runPusher()
+	h.runPusher(func(p *Pusher) { p.slow = 400 * time.Millisecond })
 	for want, answer := range map[string]http.HandlerFunc{
+		"slow answer": func(w http.ResponseWriter, req *http.Request) {
+			select {
+			case <-time.After(500 * time.Millisecond):
+			case <-req.Context().Done():
+			}
+			w.WriteHeader(202)
+		},
 		"http 200": status(200), "http 204": status(204),
 		"long body": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(202)
