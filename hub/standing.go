@@ -70,43 +70,53 @@ func Rewrite(was, w Stream, waiting, own []Delivery) (Rewritten, error) {
 	if r.Hurry {
 		s.Failures, s.Failing, s.Problem = 0, 0, ""
 	}
-	// A status that was set anew makes void what was announced before; with it goes the probe, so that what a receiver or
-	// an operator paused is not resumed by it.
-	restated := was.Status != s.Status || was.By != s.By || slices.ContainsFunc(own, Delivery.announces)
-	n := 0
-	for _, d := range own {
-		if !d.announces() {
-			n++
-		}
-	}
-	var unsent []Delivery
-	owed := n
-	for _, d := range waiting {
-		switch {
-		case r.Forget:
-		case d.announces():
-			if restated {
-				r.Drop = append(r.Drop, d.ID)
-			}
-		default:
-			owed++
-			if d.Type == events.Verification && !d.Sent && d.Busy == 0 {
-				unsent = append(unsent, d)
-			}
-		}
-	}
-	if n == 0 || owed <= MaxOwn {
+	if r.Forget {
 		return r, nil
 	}
-	// The newest request counts: who asks again has given the first one up (VE-08).
-	if owed-MaxOwn > len(unsent) {
-		return r, ErrTooSoon
+	// A status that was set anew makes void what was announced before; with it goes the probe, so that what a receiver or
+	// an operator paused is not resumed by it.
+	if was.Status != s.Status || was.By != s.By || slices.ContainsFunc(own, Delivery.announces) {
+		for _, d := range waiting {
+			if d.announces() {
+				r.Drop = append(r.Drop, d.ID)
+			}
+		}
+	}
+	giveWay, err := surplus(waiting, own)
+	r.Drop = append(r.Drop, giveWay...)
+	return r, err
+}
+
+// surplus are the verifications that give way to those that come: the newest request counts, who asks again has given the
+// first one up (VE-08). Announcements always have room. ErrTooSoon when too many have been sent and are not acknowledged.
+func surplus(waiting, own []Delivery) (drop []ID, err error) {
+	come := len(own)
+	over := come - MaxOwn
+	var unsent []Delivery
+	for _, d := range waiting {
+		if !d.announces() {
+			over++
+		}
+		if d.Type == events.Verification && !d.Sent && d.Busy == 0 {
+			unsent = append(unsent, d)
+		}
+	}
+	for _, d := range own {
+		if d.announces() {
+			come, over = come-1, over-1
+		}
+	}
+	switch {
+	case come == 0 || over <= 0:
+		return nil, nil
+	case over > len(unsent):
+		return nil, ErrTooSoon
 	}
 	slices.SortFunc(unsent, func(a, b Delivery) int { return cmp.Compare(a.Order, b.Order) })
-	for _, d := range unsent[:owed-MaxOwn] {
-		r.Drop = append(r.Drop, d.ID)
+	for _, d := range unsent[:over] {
+		drop = append(drop, d.ID)
 	}
-	return r, nil
+	return drop, nil
 }
 
 // Backlog is a stream with what it has not told.

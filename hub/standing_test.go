@@ -149,7 +149,7 @@ func TestPausesUnderFaults(t *testing.T) {
 				return
 			}
 			paused := must(w.h.Stream(w.ctx(), p.caller, s.ID.String()))(t).Status == subscriptions.Paused
-			keys := must(h.KeySet(w.ctx()))(t)
+			keys := must(w.h.KeySet(w.ctx()))(t)
 			for _, o := range out {
 				token := must(events.Verify(o.Compact, keys, events.Expect{Issuer: h.Issuer(), Audience: p.Audience, Now: w.clock}))(t)
 				if paused && token.Event != events.StreamUpdated {
