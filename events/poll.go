@@ -41,10 +41,10 @@ func ParsePollRequest(data []byte) (PollRequest, error) {
 	for name, into := range map[string]any{
 		"maxEvents":         &request.MaxEvents,
 		"returnImmediately": &request.ReturnImmediately,
-		"ack":               &request.Ack,
-		"setErrs":           &request.SetErrs,
+		"ack":               (*jtis)(&request.Ack),
+		"setErrs":           (*setErrors)(&request.SetErrs),
 	} {
-		if raw, present := members[name]; present && json.Unmarshal(raw, into) != nil {
+		if raw, present := members[name]; present && string(raw) != "null" && json.Unmarshal(raw, into) != nil {
 			return PollRequest{}, fmt.Errorf("poll: %w: %s has the wrong type", ErrInvalidRequest, name)
 		}
 	}
@@ -52,6 +52,49 @@ func ParsePollRequest(data []byte) (PollRequest, error) {
 		return PollRequest{}, fmt.Errorf("poll: %w: maxEvents is negative", ErrInvalidRequest)
 	}
 	return request, nil
+}
+
+// jtis is a list without null in it, which encoding/json reads as "".
+type jtis []string
+
+func (t *jtis) UnmarshalJSON(data []byte) error {
+	var all []*string
+	if err := json.Unmarshal(data, &all); err != nil {
+		return err
+	}
+	for _, one := range all {
+		if one == nil {
+			return errors.New("null for a text")
+		}
+		*t = append(*t, *one)
+	}
+	return nil
+}
+
+// setErrors reads the members of errors by their exact names, and no null for a text.
+type setErrors map[string]SetError
+
+func (s *setErrors) UnmarshalJSON(data []byte) error {
+	all, err := object(data)
+	if err != nil {
+		return err
+	}
+	*s = make(setErrors, len(all))
+	for jti, raw := range all {
+		members, err := object(raw)
+		if err != nil {
+			return err
+		}
+		var said SetError
+		for name, into := range map[string]*string{"err": &said.Err, "description": &said.Description} {
+			text := into
+			if raw, present := members[name]; present && (json.Unmarshal(raw, &text) != nil || text == nil) {
+				return errors.New("an error's member is no text")
+			}
+		}
+		(*s)[jti] = said
+	}
+	return nil
 }
 
 // PollResponse is the answer to a poll (RFC 8936 §2.3), and the hub's websocket

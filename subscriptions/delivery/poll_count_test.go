@@ -122,3 +122,20 @@ func TestAskingForNone(t *testing.T) {
 		t.Errorf("waiting: %v, %v", more, err)
 	}
 }
+
+// TestRefusedPollSettlesNothing: PB-14: of a request that is refused for one member no other is applied.
+func TestRefusedPollSettlesNothing(t *testing.T) {
+	h := newPollHouse(t)
+	h.person("ann", "Chief")
+	handed := h.handOut(atOnce)
+	for _, rest := range []string{`"maxEvents":-1`, `"returnImmediately":1`, `"setErrs":{"a":null}`, `"ack":[]`, `"setErrs":{"b":{"err":"x"},"b":{"err":"x"}}`} {
+		body := fmt.Sprintf(`{"ack":[%q],%s}`, handed.JTI, rest)
+		if code, text, _ := h.request(h.ctx, &h.p.caller, h.stream.ID.String(), "application/json", body); code != 400 {
+			t.Errorf("%s: %d %s", rest, code, text)
+		}
+	}
+	h.endLease(handed)
+	if s := only(t, h.ask(atOnce)); s.JTI != handed.JTI {
+		t.Error("it was settled")
+	}
+}
