@@ -160,6 +160,24 @@ func TestDigestsAndStatus(t *testing.T) {
 	})
 }
 
+// A digest that its receiver refused is told again as what closes the gap for sure: read a snapshot.
+func TestRefusedDigest(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "title")
+		s := w.digests(p)
+		w.patch(anna, replace("title", "Clerk"))
+		d, _ := w.digest(s, p)
+		w.settle(s, subscriptions.Dead, 0, d)
+		w.silent(s, "it was refused")
+		must(w.h.ReplayAll(w.ctx(), s.ID, func(hub.Revived) {}))(t)
+		if told := w.drain(s, p); !slices.Equal(told, []events.Type{events.FeedChanged}) {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
 // A stream that becomes one of digests, or is one no more, tells its receiver to read a snapshot; another interval holds
 // from the next digest on, which is due at once.
 func TestDigestsBeginAndEnd(t *testing.T) {

@@ -108,9 +108,10 @@ func (r Reviving) Decide() (again []Delivery, settled []ID) {
 
 func (r Reviving) revive(l DeadLetter) (d Delivery, ok bool) {
 	if l.Entry.IsZero() {
-		// A verification answers a question of long ago, and stream-updated tells of a state that has passed.
+		// A verification answers a question of long ago, and stream-updated tells of a state that has passed. In place of
+		// a digest, whose cursor went with it, the receiver is told to read a snapshot.
 		own := Stream{ID: l.Stream, Party: l.Party}
-		return ownDelivery(&own, subscriptions.FeedChanged(l.Stream.String()), r.Now), l.Type == events.FeedChanged
+		return ownDelivery(&own, subscriptions.FeedChanged(l.Stream.String()), r.Now), l.Type == events.FeedChanged || l.Type == events.Digest
 	}
 	row := r.Rows[l.Entry]
 	if row == nil || slices.ContainsFunc(r.Excluded, func(x Exclusion) bool { return x.Entry == l.Entry }) {
