@@ -278,6 +278,9 @@ func identifier(a schema.Attributes, name string) string { return schema.Preferr
 
 func (d *draft) item() (_ Item, err error) {
 	d.write.Entry = d.entry
+	if next := Identifiers(d.entry.Type, d.entry.Attributes); d.before == nil || !slices.Equal(next, Identifiers(d.entry.Type, d.before.Attributes)) {
+		d.write.Identifiers = next
+	}
 	if !d.write.Delete {
 		d.write.document, err = schema.Encode(d.entry.Attributes)
 	}

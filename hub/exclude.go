@@ -2,11 +2,14 @@ package hub
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tidings/consent"
 	"tidings/events"
+	"tidings/hub/schema"
 	"tidings/subscriptions"
 )
 
@@ -79,7 +82,7 @@ func (h *Hub) choose(ctx context.Context, c Caller, stream string, subject event
 	n := naming{}
 	n.read(sector, h.conf.Issuer, subject)
 	silent := true
-	err = h.store.Choose(ctx, s.Party, s.ID, n.entries, h.now(), func(in Choosing) (Chosen, error) {
+	err = h.store.Choose(ctx, s.Party, s.ID, n.Naming, h.now(), func(in Choosing) (Chosen, error) {
 		out, err := rule(n, in)
 		silent = len(out.Put) == 0 && len(out.Drop) == 0
 		return out, err
@@ -94,32 +97,113 @@ func (h *Hub) choose(ctx context.Context, c Caller, stream string, subject event
 	return nil
 }
 
+// Naming is how entries may be found that a subject names. More than are meant are harmless: whom it means is decided by a
+// rule, under the grant.
+type Naming struct {
+	Entries   []ID
+	Keys      []ID     // Identifiers
+	UserNames []string // folded, of persons
+}
+
+// MaxNamed bounds the entries that a store finds by one identifier for a party: a directory may give everybody the same.
+const MaxNamed = 100
+
+// Identifiers are the keys to find a person by the address or number that names them in events. They are hashes, as an
+// index takes short ones, and go with the entry.
+func Identifiers(t schema.Type, a schema.Attributes) []ID {
+	keys := []ID{}
+	if t != schema.User {
+		return keys
+	}
+	for _, name := range []string{"emails", "phoneNumbers"} {
+		if value := identifier(a, name); value != "" {
+			keys = append(keys, identifierKey(name, schema.Fold(value)))
+		}
+	}
+	return keys
+}
+
+func identifierKey(name, folded string) ID {
+	sum := sha256.Sum256([]byte(name + " " + folded))
+	return ID(sum[:16])
+}
+
 // naming is whom a receiver's subject may mean.
 type naming struct {
-	entries []ID // by ids of the party's sector
+	Naming
+	known map[string][]string // folded values by the attribute that holds them
+	// part: it is about a session, a device or an application of theirs.
+	part bool
 }
 
 // read takes a subject apart: any of aliases (MA-08), the user of a complex one (MA-06). The stream's own subject names
 // an entry that nobody has, and so cannot be taken off (SU-09).
 func (n *naming) read(s *sector, issuer string, subject events.Subject) {
+	for name := range subject.Parts() {
+		// Where somebody belongs does not narrow whom it is about.
+		n.part = n.part || !slices.Contains([]string{"user", "tenant", "org_unit", "group"}, name)
+	}
 	if user, ok := subject.Part("user"); ok {
 		subject = user
 	}
+	n.known = map[string][]string{}
 	for _, one := range subject.Identifiers() {
-		if id, err := s.named(issuer, one); err == nil && !slices.Contains(n.entries, id) {
-			n.entries = append(n.entries, id)
+		switch one.Format() {
+		case events.FormatEmail:
+			n.by("emails", one.Member("email"))
+		case events.FormatPhone:
+			n.by("phoneNumbers", one.Member("phone_number"))
+		case events.FormatAccount: // acct:anna@example.com is who has that userName
+			n.by("userName", strings.TrimPrefix(one.Member("uri"), "acct:"))
+		default:
+			if id, err := s.named(issuer, one); err == nil && !slices.Contains(n.Entries, id) {
+				n.Entries = append(n.Entries, id)
+			}
 		}
 	}
 }
 
-// names reports whether the subject means the row's entry, and the party may know that.
-func (n naming) names(row FeedRow) bool { return slices.Contains(n.entries, row.Entry.ID) }
+func (n *naming) by(attribute, value string) {
+	value = schema.Fold(value)
+	n.known[attribute] = append(n.known[attribute], value)
+	if attribute == "userName" {
+		n.UserNames = append(n.UserNames, value)
+	} else {
+		n.Keys = append(n.Keys, identifierKey(attribute, value))
+	}
+}
+
+// names reports whether the subject means the row's entry, and the party may know that. By an attribute it may where it
+// may fetch its value, or is told of people by it: who was granted notices only could otherwise try values until one is
+// right (PR-05).
+func (n naming) names(row FeedRow, in Choosing) bool {
+	if slices.Contains(n.Entries, row.Entry.ID) {
+		return true
+	}
+	rule, ok := ruled(row, in.Page.Party, in.Page.Head.Policy)
+	if !ok || !Live(&row, in.Page.Party, in.Now) {
+		return false
+	}
+	tells := map[string]subscriptions.SubjectFormat{"emails": subscriptions.FormatEmail, "phoneNumbers": subscriptions.FormatPhone}
+	for attribute, values := range n.known {
+		told := rule.Terms.Purposes.Has(consent.Transfer) || tells[attribute] == subscriptions.SubjectFormat(in.Page.Party.SubjectFormat)
+		if told && consent.Covered(rule.Terms.Attributes, attribute) &&
+			slices.Contains(values, schema.Fold(identifier(row.Entry.Attributes, attribute))) {
+			return true
+		}
+	}
+	return false
+}
 
 // exclude takes off the stream whom the subject names and the party may be told of at this moment. What ended before
-// cannot be taken off: that it ended is still told.
+// cannot be taken off: that it ended is still told. Neither can a part of somebody: to take off all of them for it would
+// silence alarms that nobody gave up.
 func exclude(n naming, in Choosing) (out Chosen, err error) {
+	if n.part {
+		return out, &subscriptions.Invalid{Member: "subject", Reason: "is a part of an account; only whole accounts are taken off a stream"}
+	}
 	for _, row := range in.Page.Rows {
-		if !n.names(row) || !Live(&row, in.Page.Party, in.Now) {
+		if !n.names(row, in) || !Live(&row, in.Page.Party, in.Now) {
 			continue
 		}
 		i := slices.IndexFunc(in.Excluded, func(x Exclusion) bool { return x.Entry == row.Entry.ID })
@@ -142,8 +226,8 @@ func exclude(n naming, in Choosing) (out Chosen, err error) {
 // disabled stream holds nothing, so there is nothing to be told when it goes on.
 func include(n naming, in Choosing) (out Chosen, err error) {
 	for _, x := range in.Excluded {
-		known := slices.Contains(n.entries, x.Entry) ||
-			slices.ContainsFunc(in.Page.Rows, func(r FeedRow) bool { return r.Entry.ID == x.Entry && n.names(r) })
+		known := slices.Contains(n.Entries, x.Entry) ||
+			slices.ContainsFunc(in.Page.Rows, func(r FeedRow) bool { return r.Entry.ID == x.Entry && n.names(r, in) })
 		switch {
 		case !known || x.Back:
 		case in.Stream.Status == subscriptions.Disabled:

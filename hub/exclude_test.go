@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tidings/consent"
 	"tidings/events"
 	"tidings/hub"
 	"tidings/subscriptions"
@@ -316,8 +317,9 @@ func TestNamesOfSubjects(t *testing.T) {
 		}
 		for name, subject := range map[string]events.Subject{
 			"opaque": events.Opaque(id), "iss_sub": events.IssSub("https://hub.example.com", id), "scim": w.subject(p, anna),
-			"aliases": parse(`{"format":"aliases","identifiers":[{"format":"opaque","id":"x"},{"format":"opaque","id":%q}]}`, id),
-			"complex": events.Complex(map[string]events.Subject{"user": events.Opaque(id)}),
+			"aliases":    parse(`{"format":"aliases","identifiers":[{"format":"opaque","id":"x"},{"format":"opaque","id":%q}]}`, id),
+			"complex":    events.Complex(map[string]events.Subject{"user": events.Opaque(id)}),
+			"and tenant": events.Complex(map[string]events.Subject{"user": events.Opaque(id), "tenant": events.Opaque("t")}),
 			"complex aliases": events.Complex(map[string]events.Subject{
 				"user": parse(`{"format":"aliases","identifiers":[{"format":"opaque","id":%q}]}`, id)}),
 		} {
@@ -325,6 +327,12 @@ func TestNamesOfSubjects(t *testing.T) {
 				t.Errorf("%s does not name her", name)
 			}
 		}
+		part := events.Complex(map[string]events.Subject{"user": events.Opaque(id), "session": events.Opaque("s")})
+		var invalid *subscriptions.Invalid
+		if err := w.h.RemoveSubject(w.ctx(), p.caller, s.ID.String(), part); !errors.As(err, &invalid) {
+			t.Errorf("a session was taken off: %v", err)
+		}
+		w.on(s, p, part) // she is on the stream, and so are her sessions
 		for name, subject := range map[string]events.Subject{
 			"the other party's": w.subject(q, anna), "the hub's own id": events.Opaque(anna.ID.String()), "the stream": events.Opaque(s.ID.String()),
 			"another issuer's": events.IssSub("https://other.example", id), "complex without a user": events.Complex(map[string]events.Subject{"tenant": events.Opaque(id)}),
@@ -336,10 +344,84 @@ func TestNamesOfSubjects(t *testing.T) {
 	})
 }
 
+// By an address, a number or a userName somebody is named where the party may know it: by the value that events would
+// tell, granted, and fetchable or the party's own way of naming people. SI-03, PR-01, PR-05.
+func TestIdentifiersOfSubjects(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p, mail := w.party(hub.PartyRequest{}), w.party(hub.PartyRequest{Name: "mail", SubjectFormat: "email"})
+		person := func(name, address string) *hub.Entry {
+			return w.person(name, map[string]any{
+				"emails":       []any{map[string]any{"value": "private." + address, "type": "home"}, map[string]any{"value": address, "type": "work"}},
+				"phoneNumbers": []any{map[string]any{"value": "+4930123456"}},
+			})
+		}
+		anna := person("Anna@Example.com", "anna@example.com")
+		s, mailed := w.stream(p), w.stream(mail)
+		named := func(s *hub.Stream, p testParty, format, member, value string) bool {
+			t.Helper()
+			subject := must(events.ParseSubject(fmt.Appendf(nil, `{"format":%q,%q:%q}`, format, member, value)))(t)
+			w.drain(s, p)
+			w.off(s, p, subject)
+			w.patch(anna, replace("active", false))
+			w.patch(anna, replace("active", true))
+			silent := len(w.drain(s, p)) == 0
+			w.on(s, p, subject)
+			if back := len(w.drain(s, p)) > 0; back != silent {
+				t.Errorf("%s takes off and does not put back, or the other way round", format)
+			}
+			return silent
+		}
+		all := []consent.Purposes{consent.Transfer | consent.Notify, consent.Notify}
+		for _, c := range []struct {
+			granted               string
+			purposes              consent.Purposes
+			format, member, value string
+			is                    bool
+		}{
+			{"emails", all[0], "email", "email", "ANNA@example.com", true},
+			{"emails", all[0], "email", "email", "private.anna@example.com", false},
+			{"emails", all[1], "email", "email", "anna@example.com", false},
+			{"title", all[0], "email", "email", "anna@example.com", false},
+			{"phoneNumbers", all[0], "phone", "phone_number", "+4930123456", true},
+			{"phoneNumbers", all[0], "phone_number", "phone_number", "+4930123456", true},
+			{"emails", all[0], "phone_number", "phone_number", "+4930123456", false},
+			{"userName", all[0], "account", "uri", "acct:anna@example.com", true},
+			{"emails", all[0], "account", "uri", "acct:anna@example.com", false},
+		} {
+			w.grantFor(p, anna, c.purposes, c.granted)
+			if named(s, p, c.format, c.member, c.value) != c.is {
+				t.Errorf("granted %s for %v: %s %s names her: %t", c.granted, c.purposes.Names(), c.format, c.value, !c.is)
+			}
+		}
+		g := w.grantFor(mail, anna, consent.Notify, "emails")
+		if !named(mailed, mail, "email", "email", "anna@example.com") {
+			t.Error("a party that is told of her by her address cannot name her by it")
+		}
+		w.patch(anna, replace("emails", []any{map[string]any{"value": "berg@example.com", "type": "work"}}))
+		if named(mailed, mail, "email", "email", "anna@example.com") || !named(mailed, mail, "email", "email", "berg@example.com") {
+			t.Error("she is named by the address that she had")
+		}
+		bert := person("bert", "berg@example.com") // an address of two is of both, as far as they were granted
+		w.grantFor(mail, bert, consent.Notify, "emails")
+		if !named(mailed, mail, "email", "email", "berg@example.com") {
+			t.Error("an address of two does not name the one")
+		}
+		w.ingest(hub.Report{Entry: bert.ID, Gone: true}) // and Check finds nothing left of him
+		w.drain(mailed, mail)
+		w.off(mailed, mail, events.Email("berg@example.com"))
+		w.revoke(g)
+		w.on(mailed, mail, events.Email("berg@example.com")) // which the party may not know her by any more
+		w.grantFor(mail, anna, consent.Notify, "emails")
+		if told := w.drain(mailed, mail); len(told) != 0 {
+			t.Errorf("put back by an address that is not granted any more: %v", told)
+		}
+	})
+}
+
 // full is a store whose streams leave out as many subjects as they may.
 type full struct{ hub.Store }
 
-func (f full) Choose(ctx context.Context, party, stream hub.ID, named []hub.ID, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
+func (f full) Choose(ctx context.Context, party, stream hub.ID, named hub.Naming, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
 	return f.Store.Choose(ctx, party, stream, named, now, func(in hub.Choosing) (hub.Chosen, error) {
 		in.Count = hub.MaxExclusions
 		return choose(in)

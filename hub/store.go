@@ -106,6 +106,8 @@ type EntryWrite struct {
 	// Keys are folded names under which the source knows the entry; unique per source among living entries. They are
 	// the full set; nil leaves those that stand there.
 	Keys []string
+	// Identifiers are keys to find the entry by (hub.Identifiers); nil leaves those that stand there.
+	Identifiers []ID
 	// References replace those the entry had. The driver resolves targets: by (source, key), else by id text.
 	References []Reference
 	// Renamed: members of this group have to be told, since its name is part of their "groups".
@@ -286,7 +288,7 @@ type Outbox interface {
 	// named (Choosing), asks choose, whose error is the answer, and records what that says. ErrNotFound for the stream.
 	// Exclusions end with their stream or when the entry's tombstone is trimmed; those on their way back also when the
 	// stream is disabled.
-	Choose(ctx context.Context, party, stream ID, named []ID, now int64, choose func(Choosing) (Chosen, error)) error
+	Choose(ctx context.Context, party, stream ID, named Naming, now int64, choose func(Choosing) (Chosen, error)) error
 	// Backlogs reads streams with what they have not told, in order of id: all, or the one of the id if it is not zero (none
 	// if it is not there).
 	Backlogs(ctx context.Context, id ID) ([]Backlog, error)

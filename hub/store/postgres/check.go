@@ -75,6 +75,8 @@ var findings = []finding{
 		WHERE d.entry IS NOT NULL AND NOT d.void AND (d.kind <> 'removed' OR d.signal <> 0) AND (g.id IS NULL OR g.ended <> 0)`},
 	{"stream {id}: it is missing, or leaves out too many subjects ({n})", `SELECT x.stream, count(*) FROM exclusion x
 		LEFT JOIN stream s ON s.id = x.stream GROUP BY x.stream, s.id HAVING s.id IS NULL OR count(*) > ` + strconv.Itoa(hub.MaxExclusions)},
+	{"entry {id}: missing or deleted ({n}), though it has identifiers", `SELECT i.entry, coalesce(e.deleted, 0) FROM identifier i
+		LEFT JOIN entry e ON e.id = i.entry WHERE e.id IS NULL OR e.deleted <> 0`},
 	{"entry {id}: missing, though it is off a stream ({n})", `SELECT x.entry, 0::bigint FROM exclusion x
 		WHERE NOT EXISTS (SELECT FROM entry e WHERE e.id = x.entry)`},
 	{"grant {id}: its opt state is none ({n})", `SELECT id, position FROM grants WHERE opt NOT IN ('', 'opt-out-initiated', 'opt-out')`},

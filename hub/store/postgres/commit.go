@@ -48,6 +48,7 @@ type commit struct {
 	names   map[userName]hub.ID // who bears a user name, as far as the batch asks
 	keys    map[sourceKey]hub.ID
 	owned   map[hub.ID][]sourceKey // the keys of the entries that are written
+	known   map[hub.ID][]hub.ID    // identifiers to be written, by entry
 	feeds   map[hub.ID]*feed       // by entry
 	parties map[hub.ID]*party
 	hashes  map[[32]byte]bool // of credentials that exist
@@ -136,6 +137,7 @@ func newCommit(now int64) *commit {
 		names:   map[userName]hub.ID{},
 		keys:    map[sourceKey]hub.ID{},
 		owned:   map[hub.ID][]sourceKey{},
+		known:   map[hub.ID][]hub.ID{},
 		feeds:   map[hub.ID]*feed{},
 		parties: map[hub.ID]*party{},
 		hashes:  map[[32]byte]bool{},
@@ -374,7 +376,11 @@ func (c *commit) putEntry(w *hub.EntryWrite) {
 	}
 	e.Version = w.Entry.Version + 1
 	c.entries[id] = e
+	if w.Identifiers != nil {
+		c.known[id] = w.Identifiers
+	}
 	if w.Delete {
+		c.known[id] = nil
 		return // its line erases the rest
 	}
 	if e.userName = w.UserName; e.userName != "" {

@@ -1,16 +1,18 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/jackc/pgx/v5"
 
 	"tidings/hub"
+	"tidings/hub/schema"
 )
 
 // Choose changes which subjects a stream is told of. The stream's lock keeps Issue and Begin out: what they did before is
 // seen here and withdrawn, and what they do later sees this. The entries' keeps them from being trimmed meanwhile.
-func (s *Store) Choose(ctx context.Context, party, stream hub.ID, named []hub.ID, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
+func (s *Store) Choose(ctx context.Context, party, stream hub.ID, named hub.Naming, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
 	err := s.write(ctx, func(tx pgx.Tx) error {
 		held, err := lockStream(ctx, tx, stream, alone)
 		if err != nil {
@@ -45,7 +47,11 @@ func (s *Store) Choose(ctx context.Context, party, stream hub.ID, named []hub.ID
 	return fail("choose subjects", err)
 }
 
-func choosing(ctx context.Context, tx pgx.Tx, stream hub.Stream, named []hub.ID) (*hub.Choosing, *window, error) {
+func choosing(ctx context.Context, tx pgx.Tx, stream hub.Stream, by hub.Naming) (*hub.Choosing, *window, error) {
+	named, err := found(ctx, tx, stream.Party, by)
+	if err != nil {
+		return nil, nil, err
+	}
 	ids := blobs(named)
 	in := &hub.Choosing{Stream: stream}
 	b := &pgx.Batch{}
@@ -65,6 +71,64 @@ func choosing(ctx context.Context, tx pgx.Tx, stream hub.Stream, named []hub.ID)
 	}
 	in.Unsettled = append(in.Unsettled, w.list...)
 	return in, w, nil
+}
+
+// found lists the entries that a subject may name.
+func found(ctx context.Context, tx pgx.Tx, party hub.ID, by hub.Naming) ([]hub.ID, error) {
+	ids, names := map[hub.ID]bool{}, make([][]byte, len(by.UserNames))
+	for _, id := range by.Entries {
+		ids[id] = true
+	}
+	for i, name := range by.UserNames {
+		names[i] = []byte(name)
+	}
+	add := into(func(r *row) { ids[r.id()] = true })
+	b := &pgx.Batch{}
+	b.Queue(`SELECT id FROM entry WHERE type = $1 AND user_name = ANY($2::bytea[])`, string(schema.User), names).Query(add)
+	for _, key := range by.Keys {
+		b.Queue(`SELECT i.entry FROM identifier i WHERE i.key = $1 AND ((SELECT agreement FROM party WHERE id = $2)
+			OR EXISTS (SELECT FROM grants g WHERE g.party = $2 AND g.entry = i.entry)) LIMIT $3`, key[:], party[:], hub.MaxNamed).Query(add)
+	}
+	err := tx.SendBatch(ctx, b).Close()
+	return keysOf(ids), err
+}
+
+// writeIdentifiers replaces the identifiers of the entries that have other ones now.
+func (c *commit) writeIdentifiers(b *pgx.Batch) {
+	var stood, entries, keys [][]byte
+	for id, known := range c.known {
+		if e := c.entries[id]; e.state != created {
+			stood = append(stood, e.ID[:])
+		}
+		for _, key := range known {
+			entries, keys = append(entries, bytes.Clone(id[:])), append(keys, bytes.Clone(key[:]))
+		}
+	}
+	if len(stood) > 0 {
+		b.Queue(`DELETE FROM identifier WHERE entry = ANY($1::bytea[])`, stood)
+	}
+	if len(keys) > 0 {
+		b.Queue(`INSERT INTO identifier (key, entry) SELECT * FROM unnest($1::bytea[], $2::bytea[])`, keys, entries)
+	}
+}
+
+// reidentify makes the identifiers of all persons anew, for a store that was written before there were any.
+func reidentify(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `SELECT id, doc FROM entry WHERE type = $1 AND doc IS NOT NULL`, string(schema.User))
+	if err != nil {
+		return err
+	}
+	var entries, keys [][]byte
+	if err := each(rows, func(r *row) {
+		id := r.id()
+		for _, key := range hub.Identifiers(schema.User, r.attributes()) {
+			entries, keys = append(entries, bytes.Clone(id[:])), append(keys, bytes.Clone(key[:]))
+		}
+	}); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO identifier (key, entry) SELECT * FROM unnest($1::bytea[], $2::bytea[])`, keys, entries)
+	return err
 }
 
 // queueBack reads who is on the way back to a stream, and whether anybody is off it.

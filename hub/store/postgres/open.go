@@ -111,6 +111,11 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 			if _, err := tx.Conn().PgConn().Exec(ctx, string(text)).ReadAll(); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
+			if name == "migrations/0011.sql" {
+				if err := reidentify(ctx, tx); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
 			if _, err := tx.Exec(ctx, `INSERT INTO schema_version VALUES ($1)`, version+i+1); err != nil {
 				return err
 			}

@@ -27,6 +27,7 @@ func (c *commit) write(ctx context.Context) error {
 		return err
 	}
 	c.writeKeys(b)
+	c.writeIdentifiers(b)
 	c.writeReferences(b)
 	c.writeGrants(b)
 	if err := c.writeParties(b); err != nil {

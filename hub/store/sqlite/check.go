@@ -109,6 +109,7 @@ var rules = []rule{
 	{"unsettled delivery of a disabled stream", "SELECT d.id FROM delivery d JOIN stream s ON s.id = d.stream WHERE s.status = 'disabled' AND d.entry IS NOT NULL"},
 	{"stream paused by the transmitter without a probe", "SELECT s.id FROM stream s WHERE s.status = 'paused' AND s.set_by = 'transmitter' AND NOT EXISTS " +
 		"(SELECT 1 FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.remake <> 0)"},
+	{"identifier of an entry that does not live", "SELECT i.entry FROM identifier i LEFT JOIN entry e ON e.id = i.entry WHERE e.id IS NULL OR e.deleted <> 0"},
 	{"subject off a stream that is not there", "SELECT x.stream FROM exclusion x LEFT JOIN stream s ON s.id = x.stream WHERE s.id IS NULL"},
 	{"entry off a stream that is not there", "SELECT x.entry FROM exclusion x LEFT JOIN entry e ON e.id = x.entry WHERE e.id IS NULL"},
 	{"delivery about a subject that is off the stream", "SELECT d.id FROM exclusion x JOIN delivery d ON d.stream = x.stream AND d.entry = x.entry " +

@@ -47,6 +47,7 @@ type entry struct {
 	hub.Entry
 	userName, userNameWas string
 	keys, keysWas         []string
+	identifiers           []hub.ID // to be written; nil: as they stand
 	sourceWas             string
 	doc                   any // text, or nil once erased; only of written ones
 	fresh                 bool
@@ -397,8 +398,11 @@ func (t *commit) applyEntry(it *hub.Item) error {
 	if len(it.Lines) > 0 {
 		e.line = it.Lines[0]
 	}
+	if w.Identifiers != nil {
+		e.identifiers = w.Identifiers
+	}
 	if w.Delete {
-		e.userName, e.keys, e.references, e.doc = "", nil, nil, nil
+		e.userName, e.keys, e.references, e.doc, e.identifiers = "", nil, nil, nil, []hub.ID{}
 		return nil
 	}
 	for _, n := range namesOf(w) {

@@ -2,13 +2,15 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 
 	"tidings/hub"
+	"tidings/hub/schema"
 )
 
 // Choose implements hub.Outbox. What waits about a subject that is taken off goes in the same transaction: Issue and Begin
 // come before it and are seen, or after it and see it.
-func (s *Store) Choose(ctx context.Context, party, stream hub.ID, named []hub.ID, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
+func (s *Store) Choose(ctx context.Context, party, stream hub.ID, named hub.Naming, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
 	err := s.write(ctx, "choose subjects", func(c *conn) error {
 		in, err := s.choosing(c, party, stream, named)
 		if err != nil {
@@ -36,7 +38,7 @@ func (s *Store) Choose(ctx context.Context, party, stream hub.ID, named []hub.ID
 	return err
 }
 
-func (s *Store) choosing(c *conn, party, stream hub.ID, named []hub.ID) (*hub.Choosing, error) {
+func (s *Store) choosing(c *conn, party, stream hub.ID, by hub.Naming) (*hub.Choosing, error) {
 	st, err := c.stream(party, stream)
 	if err != nil {
 		return nil, err
@@ -46,6 +48,10 @@ func (s *Store) choosing(c *conn, party, stream hub.ID, named []hub.ID) (*hub.Ch
 		return nil, err
 	}
 	in := &hub.Choosing{Stream: st, Page: *page}
+	named, err := c.named(page.Party, by)
+	if err != nil {
+		return nil, err
+	}
 	if in.Page.Rows, err = c.told(page.Party, named, true); err != nil {
 		return nil, err
 	}
@@ -62,6 +68,64 @@ func (s *Store) choosing(c *conn, party, stream hub.ID, named []hub.ID) (*hub.Ch
 		return err
 	}, blobs(named), "SELECT "+deliveryColumns+" FROM delivery d WHERE d.stream = ? AND d.entry IN (…)", stream[:])
 	return in, err
+}
+
+// named finds the entries that a subject may name.
+func (c *conn) named(p hub.Party, by hub.Naming) (found []hub.ID, err error) {
+	found = slices.Clone(by.Entries)
+	add := func(r row) error {
+		var e hub.ID
+		err := r.Scan(id(&e))
+		found = append(found, e)
+		return err
+	}
+	userNames := make([]any, len(by.UserNames))
+	for i, name := range by.UserNames {
+		userNames[i] = name
+	}
+	if err := c.among(add, userNames, "SELECT id FROM entry WHERE type = ? AND user_name IN (…)", string(schema.User)); err != nil {
+		return nil, err
+	}
+	for _, key := range by.Keys {
+		if err := c.each(add, "SELECT i.entry FROM identifier i WHERE i.key = ? AND (? OR EXISTS "+
+			"(SELECT 1 FROM grants g WHERE g.party = ? AND g.entry = i.entry)) LIMIT ?", key[:], p.Agreement, p.ID[:], hub.MaxNamed); err != nil {
+			return nil, err
+		}
+	}
+	return distinct(found), nil
+}
+
+// reidentify makes the keys of all persons anew, for a store that was written before there were any.
+func (c *conn) reidentify() error {
+	keys := map[hub.ID][]hub.ID{}
+	if err := c.each(func(r row) error {
+		var e hub.ID
+		var doc string
+		if err := r.Scan(id(&e), &doc); err != nil {
+			return err
+		}
+		attributes, err := decodeAttributes(doc)
+		keys[e] = hub.Identifiers(schema.User, attributes)
+		return err
+	}, "SELECT id, doc FROM entry WHERE type = ? AND doc IS NOT NULL", string(schema.User)); err != nil {
+		return err
+	}
+	for e, of := range keys {
+		if err := c.identify(e, of); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// identify keeps the keys of an entry that has none.
+func (c *conn) identify(entry hub.ID, keys []hub.ID) error {
+	for _, key := range keys {
+		if err := c.exec("INSERT INTO identifier (key, entry) VALUES (?, ?)", key[:], entry[:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exclusions reads which of the entries are off a stream.

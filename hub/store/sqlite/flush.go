@@ -63,8 +63,19 @@ func (t *commit) freeNames(e *entry) error {
 }
 
 func (t *commit) flushEntry(e *entry) error {
+	fresh := e.fresh
 	if err := t.c.putEntry(e); err != nil {
 		return err
+	}
+	if e.identifiers != nil {
+		if !fresh {
+			if err := t.c.exec("DELETE FROM identifier WHERE entry = ?", e.ID[:]); err != nil {
+				return err
+			}
+		}
+		if err := t.c.identify(e.ID, e.identifiers); err != nil {
+			return err
+		}
 	}
 	seen := map[string]bool{}
 	for _, k := range e.keys {

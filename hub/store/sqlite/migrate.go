@@ -36,6 +36,11 @@ func (s *Store) migrate(ctx context.Context) error {
 			if _, err := c.c.ExecContext(context.WithoutCancel(ctx), string(text)); err != nil {
 				return fmt.Errorf("%s: %w", f.Name(), err)
 			}
+			if f.Name() == "0012_identifier.sql" {
+				if err := c.reidentify(); err != nil {
+					return fmt.Errorf("%s: %w", f.Name(), err)
+				}
+			}
 		}
 		if version == 0 {
 			if err := begin(c); err != nil {

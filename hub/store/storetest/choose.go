@@ -19,7 +19,7 @@ func (f *fixture) off(s *hub.Stream, entries ...hub.ID) hub.Choosing {
 }
 
 func (f *fixture) offOn(store hub.Store, s *hub.Stream, now int64, entries ...hub.ID) (seen hub.Choosing, err error) {
-	err = store.Choose(f.ctx, s.Party, s.ID, entries, now, func(in hub.Choosing) (out hub.Chosen, _ error) {
+	err = store.Choose(f.ctx, s.Party, s.ID, hub.Naming{Entries: entries}, now, func(in hub.Choosing) (out hub.Chosen, _ error) {
 		seen = in
 		for _, r := range in.Page.Rows {
 			if hub.Live(&r, in.Page.Party, now) {
@@ -35,7 +35,7 @@ func (f *fixture) offOn(store hub.Store, s *hub.Stream, now int64, entries ...hu
 // on puts entries back.
 func (f *fixture) on(s *hub.Stream, entries ...hub.ID) {
 	f.Helper()
-	f.must(f.store.Choose(f.ctx, s.Party, s.ID, entries, f.tick(), func(in hub.Choosing) (out hub.Chosen, _ error) {
+	f.must(f.store.Choose(f.ctx, s.Party, s.ID, hub.Naming{Entries: entries}, f.tick(), func(in hub.Choosing) (out hub.Chosen, _ error) {
 		for _, x := range in.Excluded {
 			out.Put = append(out.Put, hub.Exclusion{Entry: x.Entry, Back: true})
 		}
@@ -63,6 +63,43 @@ var chooseTests = map[string]func(f *fixture){
 		if in = f.off(s); in.Count != 2 || len(in.Page.Rows)+len(in.Excluded)+len(in.Unsettled) != 0 {
 			f.Errorf("nobody named: %+v", in)
 		}
+	},
+
+	"found by what names them": func(f *fixture) { // among those that the party was told of
+		p, q := f.party(), f.party()
+		s, theirs := f.stream(p), f.stream(q)
+		key, other := hub.NewID(), hub.NewID()
+		var all []*hub.Entry
+		for range 2 {
+			it := f.newUser(f.word())
+			it.Entry.Identifiers, it.Entry.UserName = []hub.ID{key}, f.word()
+			all = append(all, f.commit(it).Entries[0])
+			f.grant(p, it.Entry.Entry.ID, "title")
+			all[len(all)-1].Attributes = map[string]any{"userName": it.Entry.UserName}
+		}
+		finds := func(s *hub.Stream, by hub.Naming) (n int) {
+			f.Helper()
+			f.must(f.store.Choose(f.ctx, s.Party, s.ID, by, f.tick(), func(in hub.Choosing) (hub.Chosen, error) {
+				n = len(in.Page.Rows)
+				return hub.Chosen{}, nil
+			}))
+			return n
+		}
+		name, _ := all[0].Attributes["userName"].(string)
+		f.equal("by key", finds(s, hub.Naming{Keys: []hub.ID{key, other}}), 2)
+		f.equal("by name and id", finds(s, hub.Naming{UserNames: []string{name, "nobody"}, Entries: []hub.ID{all[0].ID}}), 1)
+		f.equal("by another party", finds(theirs, hub.Naming{Keys: []hub.ID{key}, UserNames: []string{name}}), 0)
+		for _, c := range []struct {
+			keys []hub.ID
+			n    int
+		}{{nil, 2}, {[]hub.ID{other}, 1}, {[]hub.ID{key, other}, 2}} {
+			it := f.change(f.entry(all[0].ID))
+			it.Entry.Identifiers = c.keys
+			f.commit(it)
+			f.equal("after a change", finds(s, hub.Naming{Keys: []hub.ID{key}}), c.n)
+		}
+		f.commit(f.deletion(f.entry(all[0].ID)))
+		f.equal("after the end of one", finds(s, hub.Naming{Keys: []hub.ID{key}}), 1)
 	},
 
 	"what waits goes with the choice": func(f *fixture) { // I5
@@ -155,7 +192,7 @@ var chooseTests = map[string]func(f *fixture){
 	"a refused choice leaves nothing": func(f *fixture) {
 		p, e, _, s := f.changed()
 		refusal := errors.New("no")
-		err := f.store.Choose(f.ctx, p.ID, s.ID, []hub.ID{e.ID}, f.tick(), func(in hub.Choosing) (hub.Chosen, error) {
+		err := f.store.Choose(f.ctx, p.ID, s.ID, hub.Naming{Entries: []hub.ID{e.ID}}, f.tick(), func(in hub.Choosing) (hub.Chosen, error) {
 			return hub.Chosen{Put: []hub.Exclusion{{Entry: e.ID}}, Kept: hub.Silence(in.Unsettled, in.Now)}, refusal
 		})
 		f.wants(err, refusal)

@@ -120,7 +120,7 @@ func (f *faulty) DeleteStream(ctx context.Context, party, id hub.ID) error {
 	return f.failing("DeleteStream", func() error { return f.Store.DeleteStream(ctx, party, id) })
 }
 
-func (f *faulty) Choose(ctx context.Context, party, stream hub.ID, named []hub.ID, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
+func (f *faulty) Choose(ctx context.Context, party, stream hub.ID, named hub.Naming, now int64, choose func(hub.Choosing) (hub.Chosen, error)) error {
 	return f.failing("Choose", func() error { return f.Store.Choose(ctx, party, stream, named, now, choose) })
 }
 
