@@ -254,10 +254,10 @@ func life(t *try) {
 func twoReceivers(t *try) {
 	other := t.beside()
 	defer t.program.give("tidings", other.party)
-	who := t.person
-	other.allow(t.program, &who, granted)
+	theirOwn := t.person
+	other.allow(t.program, &theirOwn, granted)
 	mine, theirs := t.listen(nil), other.listen(nil)
-	t.program.patch(who, object{"title": "Known to two"})
+	t.program.patch(t.person, object{"title": "Known to two"})
 	a, b := mine.next(1, "SP-08")[0], theirs.next(1, "SP-08")[0]
 	t.failures = append(t.failures, other.failures...)
 	t.closing = append(t.closing, other.closing...)
@@ -281,6 +281,11 @@ func agreement(t *try) {
 		return strings.HasPrefix(uri, "/Users/") && answer{body: body}.object()["title"] == "New here"
 	})
 	t.check(s.event == scim+"prov:create:notice", "SV-22 PR-07 MP-01", "a new person is told as %s", s.event)
+	full := t.listen([]string{scim + "prov:create:full"})
+	created := t.program.newPerson(object{"title": "Told in full"})
+	all := full.until("SV-23", func(s *set) bool { return strings.Contains(text(s.payload["data"]), "Told in full") })
+	data, _ := all.payload["data"].(object)
+	t.check(strings.HasSuffix(text(all.subject["uri"]), text(data["id"])[1:]) && !strings.Contains(text(data), created.entry), "SV-23", "data is %v of %v", data, all.subject)
 	status, _, body := t.program.call("POST", "/scim/v2/Groups", t.program.directory, text(object{
 		"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:Group"}, "displayName": "Clerks of " + who.name,
 	}))
@@ -394,4 +399,73 @@ func refusedSignals(t *try) {
 	t.verify(l.stream, "nothing before")
 	s := t.accept(l.await(1, "CA-06").body, l.stream)
 	t.check(s.event == verification, "CA-06", "a refused signal was told: %s", s.event)
+}
+
+// optingOut: a person's states towards one party, and what each move is told as (RISC 1.0 section 2.8).
+func optingOut(t *try) {
+	asked := []string{risc + "opt-in", risc + "opt-out-initiated", risc + "opt-out-cancelled", risc + "opt-out-effective", revoked, patched}
+	l := t.listen(asked)
+	other := t.beside()
+	defer t.program.give("tidings", other.party)
+	who := t.program.newPerson(object{"title": "Undecided"})
+	t.allow(t.program, &who, granted)
+	s := l.next(1, "RI-08")[0]
+	t.check(s.event == risc+"opt-in", "RI-08", "a grant is told as %s", s.event)
+	theirOwn := who
+	other.allow(t.program, &theirOwn, granted)
+	theirs := other.listen(append(asked, scim+"feed:add"))
+	t.closing = append(t.closing, other.closing...)
+
+	move := func(name string) { t.program.tidings(nil, "grant", "opt", who.grant, name) }
+	hears := func(row, event string) {
+		s := l.next(1, row)[0]
+		t.check(s.event == risc+event, row, "%s is told as %s", event, s.event)
+		t.isPerson(s, who)
+	}
+	refused := func(name string) {
+		t.check(t.program.tries("grant", "opt", who.grant, name) != nil, "RI-20", "%s does not lead on from here, and is taken", name)
+	}
+	refused("opt-out-cancelled")
+	refused("opt-out-effective")
+	move("opt-out-initiated")
+	hears("RI-09", "opt-out-initiated")
+	t.raise(who, "session-revoked", nil, nil)
+	s = l.next(1, "RI-09")[0]
+	t.check(s.event == revoked, "RI-09", "while opting out is under way %s is told", s.event)
+	move("opt-out-cancelled")
+	hears("RI-10", "opt-out-cancelled")
+	move("opt-out-initiated")
+	hears("RI-09", "opt-out-initiated")
+	move("opt-out-effective")
+	hears("RI-11", "opt-out-effective")
+	t.raise(who, "session-revoked", nil, nil)
+	t.program.patch(who, object{"title": "Opted out"})
+	s = l.next(1, "RI-11 RI-20")[0]
+	t.check(s.event == patched, "RI-11 RI-20", "after opting out came %s", s.event)
+	move("opt-in")
+	hears("RI-08", "opt-in")
+
+	// Another party, which the person did not speak of, hears the two signals and nothing of the moves.
+	for i := range 3 {
+		s := theirs.next(1, "MP-31")[0]
+		t.check(!strings.Contains(s.event, "opt-"), "MP-31", "another party is told %s (%d)", s.event, i)
+	}
+	t.failures = append(t.failures, other.failures...)
+}
+
+// values: what travels where stream, grant and policy all say so.
+func values(t *try) {
+	l := t.listen([]string{scim + "prov:patch:full", caep + "token-claims-change"})
+	t.program.patch(t.person, object{"title": "Seen", "displayName": "Not granted"})
+	two := l.next(2, "SV-25 CA-11")
+	t.check(same(short(two), []string{"prov:patch:full", "token-claims-change"}), "SV-25 CA-11 MP-23", "of a change came %v", short(two))
+	for _, s := range two {
+		t.check(!strings.Contains(text(s.claims), "Not granted"), "PR-08", "what was not granted is told")
+		if s.event == scim+"prov:patch:full" {
+			t.check(strings.Contains(text(s.payload["data"]), "Operations") && strings.Contains(text(s.payload["data"]), "Seen"), "SV-25 SV-13", "data is %v", s.payload["data"])
+			continue
+		}
+		claims, _ := s.payload["claims"].(object)
+		t.check(claims["job"] == "Seen" && len(claims) == 1, "CA-11 MP-23", "claims are %v", s.payload["claims"])
+	}
 }

@@ -97,7 +97,16 @@ const patience = 40 * time.Second
 // plain is the program on loopback, where receivers may be reached by plain HTTP too.
 func plain(t testing.TB, store string) *program {
 	t.Helper()
-	return start(t, store, &program{}, "--listen", "127.0.0.1:0", "--allow-insecure-receivers")
+	p := start(t, store, &program{}, "--listen", "127.0.0.1:0", "--allow-insecure-receivers")
+	var policy object
+	p.tidings(&policy, "policy", "show")
+	policy["values"] = true // for the streams that ask for them
+	file := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(file, []byte(text(policy)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.tidings(nil, "policy", "apply", file)
+	return p
 }
 
 // secured is the program as it stands on the internet: TLS, receivers by https only, and an issuer that has a path and a
@@ -161,8 +170,24 @@ func start(t testing.TB, store string, p *program, flags ...string) *program {
 	return p
 }
 
-// tidings runs a command to its end and decodes its JSON.
+// tidings runs a command that has to succeed, and decodes its JSON.
 func (p *program) tidings(result any, args ...string) {
+	out, err := p.run(args...)
+	if err == nil && result != nil {
+		err = json.Unmarshal(out, result)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("tidings %s: %v", strings.Join(args, " "), err))
+	}
+}
+
+// tries runs a command that may fail.
+func (p *program) tries(args ...string) error {
+	_, err := p.run(args...)
+	return err
+}
+
+func (p *program) run(args ...string) ([]byte, error) {
 	p.t.Helper()
 	binary, err := build()
 	if err != nil {
@@ -170,16 +195,11 @@ func (p *program) tidings(result any, args ...string) {
 	}
 	cmd := exec.Command(binary, append(append(args, "--json"), p.flags...)...)
 	out, err := cmd.Output()
-	if err == nil && result != nil {
-		err = json.Unmarshal(out, result)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%w: %s", err, exit.Stderr)
 	}
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, exit.Stderr)
-		}
-		panic(fmt.Sprintf("tidings %s: %v", strings.Join(args, " "), err))
-	}
+	return out, err
 }
 
 // party is a relying party, with a person that it may be told of.
@@ -213,7 +233,11 @@ func (p *program) take(profile string) *party {
 		p.tidings(&made, "party", "add", "--name", "party", "--agreement", "--types", "User,Group", "--attributes", "title,members,displayName")
 		return &party{id: made.ID, token: made.Token, audience: made.Audience}
 	}
-	p.tidings(&made, "party", "add", "--name", "party", "--profile", profile)
+	flags := []string{"--profile", profile}
+	if profile == "claims" {
+		flags = []string{"--claims", "job=title"}
+	}
+	p.tidings(&made, append([]string{"party", "add", "--name", "party"}, flags...)...)
 	a := &party{id: made.ID, token: made.Token, audience: made.Audience}
 	a.person = p.newPerson(object{"title": "Clerk"})
 	a.allow(p, &a.person, granted)

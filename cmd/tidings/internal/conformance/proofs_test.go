@@ -73,7 +73,9 @@ var proofs = []proof{
 	{name: "life of a grant", run: life, rows: setRows + payloadRows + "MP-01 MP-02 MP-03 MP-04 MP-05 MP-06 MP-07 MP-08 MP-09 MP-18 MP-19 MP-20 MP-30 MP-32 SV-02 SV-05 SV-14 SV-20 SV-21 SV-24 " +
 		"SV-28 SV-29 SV-30 RI-02 RI-03 RI-04 RI-05 RI-23 CA-07 CA-12 CA-20 CA-21 CA-25 EV-12 PR-03 PR-05 PR-06 PR-08 PR-12 CI-12 FM-04"},
 	{name: "two receivers", run: twoReceivers, rows: "SP-08 DE-09 EV-11 EV-13"},
-	{name: "agreement", profile: "agreement", run: agreement, rows: "SV-22 PR-07 MP-01 MP-16"},
+	{name: "agreement", profile: "agreement", run: agreement, rows: "SV-22 SV-23 PR-07 MP-01 MP-16"},
+	{name: "opting out", run: optingOut, rows: setRows + "RI-08 RI-09 RI-10 RI-11 RI-20 MP-31"},
+	{name: "values", profile: "claims", run: values, rows: setRows + "SV-13 SV-25 CA-11 MP-23 PR-08"},
 	{name: "signals", profile: "caep", run: signals, rows: setRows + "CA-01 CA-03 CA-10 CA-12 CA-13 CA-14 CA-15 CA-16 CA-17 CA-20 CA-21 CA-22 CA-23 CA-24 RI-01 RI-06 RI-07 RI-12 RI-13 RI-14 " +
 		"CI-12 CI-23 CI-24 CI-25 MP-11 MP-12 MP-13 MP-14 MP-21 MP-22 MP-24 MP-25 SP-13"},
 	{name: "signals refused", run: refusedSignals, rows: "CA-01 CA-02 CA-06 CA-12 CA-14 CA-17 CA-21 CA-23 RI-06 RI-07 RI-14"},
