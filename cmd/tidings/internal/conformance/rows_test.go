@@ -81,7 +81,7 @@ a receiver's own, kept by the SDK (subscriptions/receiver): DE-07, PB-10, PB-19,
 a choice of wording that leaves nothing to break: ET-09, EV-06, EV-09, FM-06, FM-07, SP-03, SP-12, SP-14, SV-04, SV-10
 a permission that nobody has to take up: UP-10, ST-05, PU-08, PU-10
 the README tells it: PB-09, RE-07, VE-10
-the engine's tests, with a clock of their own: EV-08, PR-09, SV-11, SV-12, MP-26
+the engine's tests, with a clock of their own: EV-08, MP-10, PR-09, SV-11, SV-12, MP-26
 the log of the program: PR-02
 the engine's tests of pauses: SE-07
 TestOpt of package consent, which knows every move: RI-21
@@ -93,5 +93,5 @@ policy and grants of the operator: RE-09
 // notDone are rows that are left out on purpose. ARCHITECTURE.md says why.
 var notDone = readRows(`
 not offered: MD-10, SC-12, IN-01..04, SU-08, PR-04, VE-11, CI-17
-not offered: PU-05, MP-10, MP-15, MP-17, SV-03, SV-26, SV-27, SV-31, SV-40..45
+not offered: PU-05, MP-15, MP-17, SV-03, SV-26, SV-27, SV-31, SV-40..45
 `)
