@@ -22,6 +22,7 @@ type door struct {
 	t       *testing.T
 	handler http.Handler
 	asked   int
+	revoked string
 }
 
 func (d *door) Authenticate(_ context.Context, bearer string) (hub.Caller, error) {
@@ -29,6 +30,7 @@ func (d *door) Authenticate(_ context.Context, bearer string) (hub.Caller, error
 	var id hub.ID
 	copy(id[:], bearer)
 	switch {
+	case bearer == d.revoked:
 	case strings.HasPrefix(bearer, "party"):
 		return hub.Caller{Role: hub.RoleParty, Party: hub.ID{1}, Token: id}, nil
 	case strings.HasPrefix(bearer, "staff"):
@@ -139,9 +141,13 @@ func TestFailureLimit(t *testing.T) {
 				t.Errorf("%s: %s, want %s", who, got, want)
 			}
 		}
-		time.Sleep(time.Second)
+		d.revoked = "party1" // looked up once more, then not known any more
+		if got := d.knocks(1, "/", "party1", home) + d.knocks(1, "/", "party1", home); got != "map[401:1]map[429:1]" {
+			t.Errorf("known before: %s", got)
+		}
+		time.Sleep(2 * time.Second)
 		if got := d.knocks(1, "/", "party2", home); got != "map[200:1]" {
-			t.Errorf("a second later: %s", got)
+			t.Errorf("later: %s", got)
 		}
 	})
 }
