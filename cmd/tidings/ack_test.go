@@ -23,11 +23,11 @@ type careless struct {
 	path string
 	keys events.KeySet
 
-	mu     sync.Mutex
-	heard  map[string]heard
-	acked  map[string]bool // an answer said so
-	wrong  []string
-	polls  map[string]int // that a hub answered
+	mu    sync.Mutex
+	heard map[string]heard
+	acked map[string]bool // an answer said so
+	wrong []string
+	polls map[string]int // that a hub answered
 }
 
 // ask makes one poll of a hub; what was acknowledged when it began may not come.
@@ -107,7 +107,9 @@ func TestAcknowledging(t *testing.T) {
 		r := &careless{w: w, path: strings.TrimPrefix(p.endpoint, w.hub.url), keys: w.keys(), heard: map[string]heard{}, acked: map[string]bool{}, polls: map[string]int{}}
 		address := freeAddress(t)
 		beside := "http://" + address
-		start := func() *served { return s.start("--listen", address, "--issuer", w.hub.url, "--allow-insecure-receivers") }
+		start := func() *served {
+			return s.start("--listen", address, "--issuer", w.hub.url, "--allow-insecure-receivers")
+		}
 		answers := func() int {
 			r.mu.Lock()
 			defer r.mu.Unlock()
