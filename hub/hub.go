@@ -44,12 +44,12 @@ type Hub struct {
 
 // Open joins a store and its key file. ErrWrongKey, ErrKeyFile.
 func Open(ctx context.Context, s Store, keyFile []byte, c Config) (*Hub, error) {
-	keys, err := OpenKeys(ctx, s, keyFile)
-	if err != nil {
-		return nil, err
-	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	keys, err := OpenKeys(ctx, s, keyFile, c.Now().UnixMicro())
+	if err != nil {
+		return nil, err
 	}
 	if c.KeySetAge == 0 {
 		c.KeySetAge = DefaultKeySetAge

@@ -155,12 +155,12 @@ func published(alg events.Algorithm, der []byte, now int64) (k ringKey, err erro
 
 // initKeyring reads the keyring, making it for a store that has none. Two processes that start at once agree: the store
 // keeps the first only.
-func (k *Keys) initKeyring(ctx context.Context) error {
+func (k *Keys) initKeyring(ctx context.Context, now int64) error {
 	_, err := k.readKeyring(ctx)
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	keys, err := k.firstKeys(ctx)
+	keys, err := k.firstKeys(ctx, now)
 	if err != nil {
 		return err
 	}
@@ -177,8 +177,7 @@ func (k *Keys) initKeyring(ctx context.Context) error {
 
 // firstKeys are an active key for each algorithm. A store that is older than keyrings has keys of its own for some: those
 // are what its receivers know, and one of another algorithm waits until they know it too.
-func (k *Keys) firstKeys(ctx context.Context) (keys []ringKey, err error) {
-	now := time.Now().UnixMicro()
+func (k *Keys) firstKeys(ctx context.Context, now int64) (keys []ringKey, err error) {
 	older := false
 	for _, alg := range subscriptions.Algorithms() {
 		var key ringKey

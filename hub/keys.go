@@ -54,8 +54,8 @@ type sector struct {
 	txn   []byte
 }
 
-// OpenKeys opens a store's secrets with its key file and makes those that are missing. ErrKeyFile, ErrWrongKey.
-func OpenKeys(ctx context.Context, s Store, keyFile []byte) (*Keys, error) {
+// OpenKeys opens a store's secrets with its key file and makes those that are missing, signing keys as of now. ErrKeyFile, ErrWrongKey.
+func OpenKeys(ctx context.Context, s Store, keyFile []byte, now int64) (*Keys, error) {
 	key, err := parseKeyFile(keyFile)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func OpenKeys(ctx context.Context, s Store, keyFile []byte) (*Keys, error) {
 	k.seal = newAEAD(seal)
 	sum := sha256.Sum256(seal)
 	copy(k.sealID[:], sum[:])
-	if err := k.initKeyring(ctx); err != nil {
+	if err := k.initKeyring(ctx, now); err != nil {
 		return nil, fmt.Errorf("open signing keys: %w", err)
 	}
 	return k, nil

@@ -231,12 +231,15 @@ func TestRefusedKeyBesideTheHub(t *testing.T) {
 		if !eventually(patience, c.seen(func() bool { return len(c.jtis) == 1 })) {
 			t.Fatal("nothing was refused")
 		}
+		if !eventually(patience, func() bool { return s.owed(old) == "0" }) { // the refusal is on record
+			t.Fatal("a token is owed though it was refused")
+		}
 		w.hub.kill()
 		w.hub = s.serve(address, age)
 		if !eventually(patience, c.seen(func() bool { return len(c.jtis) == 2 })) {
 			t.Fatal("not sent again")
 		}
-		if !eventually(patience, func() bool { return !strings.Contains(s.owed(old), "1") }) {
+		if !eventually(patience, func() bool { return s.owed(old) == "0" }) {
 			t.Error("a token is owed that was refused twice")
 		}
 		came := 0
