@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -359,10 +360,14 @@ func eventually(within time.Duration, yes func() bool) bool {
 	return yes()
 }
 
+// ports counts the addresses given away: two programs that start at once must not get the same one.
+var ports atomic.Int64
+
 // freeAddress is a loopback address that nobody listens on, below the ports that the kernel hands out by itself.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	for port := 25000 + os.Getpid()%5000; port < 32000; port++ {
+	for range 5000 {
+		port := 25000 + (os.Getpid()+int(ports.Add(1)))%5000
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			defer l.Close()
