@@ -160,6 +160,24 @@ func TestDigestsAndStatus(t *testing.T) {
 	})
 }
 
+// A stream of digests that is told again tells a digest at once, from the place that it went back to.
+func TestDigestsRewound(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "title")
+		s := w.digests(p)
+		place := w.now(p)
+		w.patch(anna, replace("title", "Clerk"))
+		d, _ := w.digest(s, p)
+		w.settle(s, subscriptions.Done, 0, d)
+		w.silent(s, "all was told")
+		must(w.h.Rewind(w.ctx(), p.caller, s.ID.String(), hub.Rewinding{Cursor: place}))(t)
+		_, cursor := w.digest(s, p)
+		w.tells(p, cursor, events.Updated, anna)
+	})
+}
+
 // A digest that its receiver refused is told again as what closes the gap for sure: read a snapshot.
 func TestRefusedDigest(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {

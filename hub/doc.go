@@ -11,6 +11,7 @@
 //	streams.go issue.go send.go     the push path: streams, the bounded window, tokens
 //	window.go                       the rules of that window
 //	letter.go letters.go rewind.go  what was given up, and what is told again
+//	digest.go                       one notice in place of many
 //	live.go                         tickets and notices of browsers
 //	run.go                          what nobody calls for: echoes, the sweeper, erasure, trimming, hints
 //	keys.go                         secrets, wrapped by one key file

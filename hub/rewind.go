@@ -29,7 +29,7 @@ func (s Stream) Rewound(to Place, head Head, p Party, line Tag) (Stream, error) 
 	if to.At < s.At {
 		s.At, s.Tag = to.At, line
 	}
-	s.Base = min(s.Base, to.Base)
+	s.Base, s.Quiet = min(s.Base, to.Base), 0 // a digest of it is due at once
 	return s, nil
 }
 

@@ -40,7 +40,7 @@ func (s *Store) Rewind(ctx context.Context, party, stream hub.ID, to hub.Place) 
 			return err
 		}
 		b = &pgx.Batch{}
-		b.Queue(`UPDATE stream SET base = $2, at = $3, tag = $4 WHERE id = $1`, stream[:], now.Base, now.At, now.Tag[:])
+		b.Queue(`UPDATE stream SET base = $2, at = $3, tag = $4, quiet = $5 WHERE id = $1`, stream[:], now.Base, now.At, now.Tag[:], now.Quiet)
 		b.Queue(`SELECT pg_notify('tidings', '')`)
 		return tx.SendBatch(ctx, b).Close()
 	})

@@ -29,7 +29,7 @@ func (s *Store) Rewind(ctx context.Context, party, stream hub.ID, to hub.Place) 
 		if now, err = st.Rewound(to, h, p, line); err != nil {
 			return err
 		}
-		return c.exec("UPDATE stream SET base = ?, at = ?, tag = ? WHERE id = ?", now.Base, now.At, now.Tag[:], stream[:])
+		return c.exec("UPDATE stream SET base = ?, at = ?, tag = ?, quiet = ? WHERE id = ?", now.Base, now.At, now.Tag[:], now.Quiet, stream[:])
 	})
 	if err != nil {
 		return nil, err
