@@ -386,6 +386,13 @@ func TestRefusedTokens(t *testing.T) {
 	if all := r.all(); all[0].JTI == all[len(all)-1].JTI {
 		t.Error("a refused token went again")
 	}
+	letters := must(h.DeadLetters(h.ctx, hub.LetterQuery{Stream: s.ID, Limit: 10}))(t)
+	if len(letters) != 1 || letters[0].JTI != r.all()[0].JTI || letters[0].Reason != events.CodeInvalidRequest || letters[0].Attempts != 1 {
+		t.Fatalf("dead letters: %+v", letters)
+	}
+	if _, description, err := h.DeadLetter(h.ctx, letters[0].ID); err != nil || description != "no" {
+		t.Errorf("it said %q, %v", description, err)
+	}
 }
 
 // TestWithoutHints: I12. With every hint removed the sender is right, only slower.
