@@ -225,7 +225,12 @@ func (p *program) take(profile string) *party {
 	p.mu.Lock()
 	if list := p.free[profile]; len(list) > 0 {
 		p.free[profile] = list[1:]
+		p.named++
+		title := fmt.Sprint("Clerk ", p.named)
 		p.mu.Unlock()
+		if list[0].entry != "" {
+			p.patch(list[0].person, object{"title": title}) // whatever is set next is a change
+		}
 		return list[0]
 	}
 	p.mu.Unlock()

@@ -58,7 +58,7 @@ func (p proof) try(on *program, via *proxy, broken string) (failures []failure, 
 	defer cancel()
 	t := &try{ctx: ctx, program: on, via: via, client: on.direct, looked: map[string]bool{}, verified: map[string]time.Time{}, patience: patience, broken: broken}
 	if broken != "" && !p.slow {
-		t.patience = 6 * time.Second // what is broken never comes
+		t.patience = 12 * time.Second // what is broken never comes
 	}
 	defer func() {
 		// A proof that stops has said why; whatever else panics is a fault of the suite or of its setting.
