@@ -35,6 +35,7 @@ type bareRow struct {
 	position, version   int64
 	time                int64
 	actor, source, txns string
+	identifiers         []hub.ID
 }
 
 // site is where a store keeps its tables, for the hub and for bare SQL.
@@ -74,7 +75,7 @@ func encode(id hub.ID, key string, attributes schema.Attributes, marks hub.Marks
 	tag := hub.NewTag()
 	return bareRow{
 		entry: id[:], key: key, doc: string(doc), names: names, marks: marks, tag: tag[:], position: position, version: version,
-		time: 1_700_000_000_000_000, source: "bench", txns: "0123456789abcdef",
+		time: 1_700_000_000_000_000, source: "bench", txns: "0123456789abcdef", identifiers: hub.Identifiers(schema.User, attributes),
 	}
 }
 
@@ -82,7 +83,7 @@ type bareSQLite struct {
 	b                                                  *testing.B
 	db                                                 *sql.DB
 	entry, key, line, rewrite, move, head, begin, span *sql.Stmt
-	commit                                             *sql.Stmt
+	commit, identifier                                 *sql.Stmt
 }
 
 func newBareSQLite(b *testing.B, path string) *bareSQLite {
@@ -95,11 +96,12 @@ func newBareSQLite(b *testing.B, path string) *bareSQLite {
 		b: b, db: db, begin: stmt("BEGIN IMMEDIATE"), commit: stmt("COMMIT"),
 		entry: stmt("INSERT INTO entry (id, type, source, active, version, created, position, deleted, created_at, changed, marks, user_name, doc) " +
 			"VALUES (?, 'User', ?, 1, 1, ?, ?, 0, ?, ?, ?, ?, ?)"),
-		key:     stmt("INSERT INTO entry_key (source, key, entry) VALUES (?, ?, ?)"),
-		line:    stmt("INSERT INTO change (position, tag, time, entry, party, kind, names, actor, source, txn) VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)"),
-		rewrite: stmt("UPDATE entry SET version = ?, position = ?, changed = ?, marks = ?, doc = ? WHERE id = ?"),
-		move:    stmt("UPDATE grants SET position = ?, version = version + 1, changed = ? WHERE id = ?"),
-		head:    stmt("UPDATE head SET position = ?, tag = ?"),
+		key:        stmt("INSERT INTO entry_key (source, key, entry) VALUES (?, ?, ?)"),
+		identifier: stmt("INSERT INTO identifier (key, entry) VALUES (?, ?)"),
+		line:       stmt("INSERT INTO change (position, tag, time, entry, party, kind, names, actor, source, txn) VALUES (?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)"),
+		rewrite:    stmt("UPDATE entry SET version = ?, position = ?, changed = ?, marks = ?, doc = ? WHERE id = ?"),
+		move:       stmt("UPDATE grants SET position = ?, version = version + 1, changed = ? WHERE id = ?"),
+		head:       stmt("UPDATE head SET position = ?, tag = ?"),
 		span: stmt("SELECT " + bareColumns + " FROM grants g CROSS JOIN entry e ON e.id = g.entry " +
 			"WHERE g.party = ? AND g.position > ? ORDER BY g.position LIMIT ?"),
 	}
@@ -131,6 +133,9 @@ func (s *bareSQLite) create(rows []bareRow) {
 		r := &rows[i]
 		s.exec(s.entry, r.entry, r.source, r.position, r.position, r.time, r.time, r.marks, r.key, r.doc)
 		s.exec(s.key, r.source, r.key, r.entry)
+		for _, id := range r.identifiers {
+			s.exec(s.identifier, id[:], r.entry)
+		}
 		s.exec(s.line, r.position, r.tag, r.time, r.entry, "created", r.names, r.actor, r.source, r.txns)
 	}
 	s.finish(&rows[len(rows)-1])
@@ -209,6 +214,13 @@ func (s *barePostgres) create(rows []bareRow) {
 			FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[])
 				AS w(id, source, name, doc, position, tag, marks, time)`,
 			entries, column(rows, sourceOf), keys, column(rows, docOf), positions, column(rows, tagOf), column(rows, marksOf), times)
+		var identifiers, identified [][]byte
+		for i := range rows {
+			for n := range rows[i].identifiers {
+				identifiers, identified = append(identifiers, rows[i].identifiers[n][:]), append(identified, rows[i].entry)
+			}
+		}
+		q.Queue(`INSERT INTO identifier (key, entry) SELECT * FROM unnest($1::bytea[], $2::bytea[])`, identifiers, identified)
 		q.Queue(`INSERT INTO entry_key (source, key, entry) SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[])`,
 			column(rows, sourceOf), keys, entries)
 		s.lines(q, rows, "created")
