@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 )
@@ -87,10 +85,10 @@ func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 // await waits until the job is done. As long as the last of its call is queued, it leads whenever the door is free.
 func (h *Hub) await(ctx context.Context, j, last *job) error {
 	for {
-		door := h.door
+		door, taken := h.door, last.taken
 		select {
-		case <-last.taken:
-			door = nil
+		case <-taken:
+			door, taken = nil, nil
 		default:
 		}
 		select {
@@ -100,17 +98,9 @@ func (h *Hub) await(ctx context.Context, j, last *job) error {
 			return ctx.Err()
 		case door <- struct{}{}:
 			h.lead(ctx)
-		case <-h.unqueued(door, last):
+		case <-taken: // by somebody else: there is nothing left to lead for
 		}
 	}
-}
-
-// unqueued wakes a caller that waits at the door when somebody else took its last job.
-func (h *Hub) unqueued(door chan struct{}, last *job) <-chan struct{} {
-	if door == nil {
-		return nil
-	}
-	return last.taken
 }
 
 // flight is a batch that is being committed: nothing about its objects may be decided until it is over.
@@ -224,7 +214,15 @@ func (f *flight) meets(jobs []*job, v *view) bool {
 			}
 		}
 	}
-	return v != nil && slices.ContainsFunc(slices.Collect(maps.Keys(v.byID)), func(id ID) bool { return f.entries[id] })
+	if v == nil {
+		return false
+	}
+	for id := range v.byID {
+		if f.entries[id] {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *job) finish(r Result, err error) {

@@ -532,8 +532,10 @@ func TestWebsocketFrames(t *testing.T) {
 		"slow, with signs of life": {func(k *taker) error {
 			_, err := k.NetConn().Write([]byte{0x01, 0x81, 0, 0, 0, 0, '{'})
 			go func() {
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
 				for k.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second)) == nil {
-					time.Sleep(10 * time.Millisecond)
+					<-tick.C
 				}
 			}()
 			return err
