@@ -46,6 +46,10 @@ func (p *Pusher) post(ctx context.Context, to hub.Endpoint, compact []byte) subs
 	}
 	defer response.Body.Close()
 	answer := subscriptions.Answer{Status: response.StatusCode, RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now())}
+	if answer.Status == http.StatusSwitchingProtocols {
+		// The body is the connection itself, raw: no deadline and no end of ctx would end a read (TestSwitchedProtocols).
+		return answer
+	}
 	// Read to its end, so that the connection can serve again; that the end cannot be read changes no answer.
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	answer.Long = len(body) == maxAnswer
