@@ -105,11 +105,7 @@ func (p *provider) resource(ctx context.Context, e *hub.Entry, v view) (map[stri
 }
 
 // show answers with an entry.
-func (p *provider) show(w http.ResponseWriter, r *http.Request, status int, e *hub.Entry) error {
-	v, err := readView(r, e.Type)
-	if err != nil {
-		return err
-	}
+func (p *provider) show(w http.ResponseWriter, r *http.Request, status int, e *hub.Entry, v view) error {
 	doc, err := p.resource(r.Context(), e, v)
 	if err != nil {
 		return err
@@ -126,7 +122,11 @@ func (p *provider) get(w http.ResponseWriter, r *http.Request, e *hub.Entry) err
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return p.show(w, r, http.StatusOK, e)
+	v, err := readView(r, e.Type)
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, http.StatusOK, e, v)
 }
 
 // names says whether a list of entity tags holds the tag, compared weakly. Ours hold no comma.

@@ -391,6 +391,23 @@ func TestList(t *testing.T) {
 	s.refused(400, "invalidValue", "GET", "/Users?attributes=id&excludedAttributes=name", "")
 }
 
+// What is answered 400 for how the answer was to look has changed nothing.
+func TestRefusedViewChangesNothing(t *testing.T) {
+	s := serve(t)
+	const view = "?attributes=title&excludedAttributes=name"
+	s.refused(400, "invalidValue", "POST", "/Users"+view, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"nobody"}`)
+	if a := s.want(200, "GET", "/Users?filter=userName+eq+%22nobody%22", ""); a.body["totalResults"] != json.Number("0") {
+		t.Error("a person was made")
+	}
+	path := "/Users/" + s.user("ada")
+	was := s.want(200, "GET", path, "").header.Get("ETag")
+	s.refused(400, "invalidValue", "PUT", path+view, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"ada","title":"Countess"}`)
+	s.refused(400, "invalidValue", "PATCH", path+view, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"title","value":"Countess"}]}`)
+	if is := s.want(200, "GET", path, "").header.Get("ETag"); is != was {
+		t.Errorf("%s became %s", was, is)
+	}
+}
+
 // Reading page after page gives everybody once, also when somebody in an earlier page went in between.
 func TestPages(t *testing.T) {
 	s := serve(t)

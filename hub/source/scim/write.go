@@ -7,7 +7,12 @@ import (
 	"tidings/hub/schema"
 )
 
+// create, as every write here, reads the whole request before anything is done: what is answered 400 changed nothing.
 func (p *provider) create(w http.ResponseWriter, r *http.Request, c hub.Caller, t schema.Type) error {
+	v, err := readView(r, t)
+	if err != nil {
+		return err
+	}
 	resource, err := readResource(w, r, t)
 	if err != nil {
 		return err
@@ -16,11 +21,15 @@ func (p *provider) create(w http.ResponseWriter, r *http.Request, c hub.Caller, 
 	if err != nil {
 		return err
 	}
-	return p.show(w, r, http.StatusCreated, e)
+	return p.show(w, r, http.StatusCreated, e, v)
 }
 
 // replace is PUT: attributes that are not sent are cleared (SM-15).
 func (p *provider) replace(w http.ResponseWriter, r *http.Request, c hub.Caller, e *hub.Entry) error {
+	v, err := readView(r, e.Type)
+	if err != nil {
+		return err
+	}
 	version, err := expected(r, e)
 	if err != nil {
 		return err
@@ -33,12 +42,16 @@ func (p *provider) replace(w http.ResponseWriter, r *http.Request, c hub.Caller,
 	if err != nil {
 		return err
 	}
-	return p.show(w, r, http.StatusOK, e)
+	return p.show(w, r, http.StatusOK, e, v)
 }
 
 // patch hands the operations to the engine, which applies them to the entry as it stands at the commit. A group's answer
 // is 204: it may have a hundred thousand members of whom one came (SM-44).
 func (p *provider) patch(w http.ResponseWriter, r *http.Request, c hub.Caller, e *hub.Entry) error {
+	v, err := readView(r, e.Type)
+	if err != nil {
+		return err
+	}
 	version, err := expected(r, e)
 	if err != nil {
 		return err
@@ -56,7 +69,7 @@ func (p *provider) patch(w http.ResponseWriter, r *http.Request, c hub.Caller, e
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return p.show(w, r, http.StatusOK, e)
+	return p.show(w, r, http.StatusOK, e, v)
 }
 
 func (p *provider) delete(w http.ResponseWriter, r *http.Request, c hub.Caller, e *hub.Entry) error {
