@@ -175,7 +175,7 @@ func (h *Hub) proveKey(ctx context.Context, p Proof, now int64) (*Token, error) 
 	}
 	seen := sha256.Sum256([]byte("assertion " + client + " " + a.JTI))
 	err = h.store.Keep(ctx, Record{
-		Key: base64.RawURLEncoding.EncodeToString(seen[:]), Group: "assertion " + client, Expires: a.Expires.UnixMicro(),
+		Key: base64.RawURLEncoding.EncodeToString(seen[:]), Group: "assertion " + client, Expires: a.Expires.UnixMicro() + clockSkew, // another node may still take it
 	}, maxAssertions)
 	switch {
 	case errors.Is(err, ErrTaken):

@@ -207,3 +207,17 @@ func TestAccessByAssertion(t *testing.T) {
 		}
 	})
 }
+
+// A node whose clock is behind takes an assertion for longer than others keep it in mind: it is remembered for that long.
+func TestReplayAtASlowClock(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p, key := w.party(hub.PartyRequest{Name: "shop"}), newClientKey("one")
+		must(w.h.SetPartyKeys(w.ctx(), p.ID, jwks(t, key), nil))(t)
+		w.clock = time.Now().Add(-30 * time.Second)
+		assertion := key.assert(t, w, p.ID, map[string]any{"exp": w.clock.Add(10 * time.Second).Unix()})
+		must(w.h.Access(w.ctx(), hub.Proof{Assertion: assertion}, nil))(t)
+		if _, err := w.h.Access(w.ctx(), hub.Proof{Assertion: assertion}, nil); !errors.Is(err, hub.ErrUnauthenticated) {
+			t.Errorf("replayed: %v", err)
+		}
+	})
+}

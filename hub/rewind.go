@@ -39,10 +39,6 @@ type Rewinding struct {
 	Cursor string
 }
 
-// skew is how far the clocks of nodes, and the moment of a change and that of its line, may lie apart. Told is rather too
-// much than too little.
-const skew = time.Minute
-
 // Rewind tells a stream again from a place in the past, under the grants as they stand: by its party, or by an operator any
 // stream. ErrNotFound, ErrDisabled; errors of a cursor as Delta; ErrCursorExpired also for a moment before the oldest
 // tombstone.
@@ -102,7 +98,8 @@ func (h *Hub) placeAt(ctx context.Context, party ID, moment time.Time) (Place, e
 			return Place{}, ErrCursorExpired
 		}
 	}
-	at, err := h.lastBefore(ctx, head, moment.Add(-skew).UnixMicro())
+	// The node that wrote a line may have had another time of day: told is rather too much than too little.
+	at, err := h.lastBefore(ctx, head, moment.UnixMicro()-clockSkew)
 	if err != nil {
 		return Place{}, err
 	}
