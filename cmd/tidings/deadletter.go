@@ -109,7 +109,6 @@ func (c *letterShow) Run(rt *runtime) error {
 			return err
 		}
 		line := newLetterLine(l)
-		// Quoted: a receiver's words must not move a terminal's cursor.
 		return rt.print(struct {
 			letterLine
 			Description string `json:"description,omitempty"`
@@ -119,6 +118,7 @@ func (c *letterShow) Run(rt *runtime) error {
 	})
 }
 
+// quoted shows the words of a receiver, which must not move a terminal's cursor.
 func quoted(text string) string {
 	if text == "" {
 		return "-"

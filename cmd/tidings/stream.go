@@ -50,7 +50,7 @@ func (c *streamList) Run(rt *runtime) error {
 		}
 		return table(rt, lines, "ID PARTY STATUS BY FAILURES WAITING BEHIND REASON TROUBLE", func(l streamLine) []string {
 			return []string{l.ID.String(), l.Party.String(), string(l.Status), string(l.By), strconv.Itoa(l.Failures),
-				strconv.Itoa(l.Waiting), strconv.Itoa(l.Behind), l.Reason, l.Trouble}
+				strconv.Itoa(l.Waiting), strconv.Itoa(l.Behind), quoted(l.Reason), l.Trouble}
 		})
 	})
 }
@@ -72,7 +72,7 @@ func (c *streamShow) Run(rt *runtime) error {
 		l := lineOf(found[0])
 		return rt.print(l, "stream    %s\nparty     %s\nmethod    %s\nendpoint  %s\nstatus    %s\nset by    %s\nreason    %s\n"+
 			"trouble   %s\nfailures  %d in a row\nsince     %s\nwaiting   %d deliveries\nbehind    %d rows and signals\ncreated   %s\n",
-			l.ID, l.Party, l.Method, l.Endpoint, l.Status, l.By, l.Reason, l.Trouble, l.Failures, l.Failing, l.Waiting, l.Behind, l.Created)
+			l.ID, l.Party, l.Method, l.Endpoint, l.Status, l.By, quoted(l.Reason), l.Trouble, l.Failures, l.Failing, l.Waiting, l.Behind, l.Created)
 	})
 }
 

@@ -6,9 +6,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"tidings/events"
 )
+
+// answerTime is how long a receiver may take to answer.
+const answerTime = 30 * time.Second
 
 // state is a stream as 'tidings stream show' prints it.
 type state struct {
@@ -58,13 +62,22 @@ func TestBadReceivers(t *testing.T) {
 				}
 			}
 		}
+		over := make(chan struct{})
+		hang := func(d time.Duration) { // as long as that receiver takes
+			select {
+			case <-time.After(d):
+			case <-over:
+			}
+		}
 		bad := map[string]struct {
 			answer                 http.HandlerFunc
 			status, class, problem string
 		}{
-			"fails":      {func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(500) }, "enabled", "temporary", "http 500"},
-			"breaks off": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "enabled", "unreachable", "connection"},
-			"endless":    {func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(202); endless(out) }, "enabled", "odd", "long body"},
+			"never answers":      {func(http.ResponseWriter, *http.Request) { hang(time.Hour) }, "enabled", "unreachable", "timeout"},
+			"answers after 29 s": {func(out http.ResponseWriter, _ *http.Request) { hang(29 * time.Second); out.WriteHeader(202) }, "enabled", "odd", "slow answer"},
+			"fails":              {func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(500) }, "enabled", "temporary", "http 500"},
+			"breaks off":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "enabled", "unreachable", "connection"},
+			"endless":            {func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(202); endless(out) }, "enabled", "odd", "long body"},
 			"redirects": {func(out http.ResponseWriter, r *http.Request) {
 				http.Redirect(out, r, w.hub.url+"/healthz", http.StatusTemporaryRedirect)
 			}, "enabled", "endpoint", "http 307"},
@@ -82,13 +95,14 @@ func TestBadReceivers(t *testing.T) {
 			w.must("POST", "/ssf/streams", w.shop.Token, object{"delivery": object{"method": events.MethodPush, "endpoint_url": server.URL}}, &made)
 			streams[name] = made.StreamID
 		}
+		t.Cleanup(func() { close(over) }) // before the servers are closed, which wait for those who hang
 		good := w.webhook()
 		stream := w.push(good)
 		w.patch(anna, object{"title": "Chief"})
 		good.await(t, anna, 1)
 		for name, b := range bad {
 			var now state
-			if !eventually(patience, func() bool { now = w.state(streams[name]); return now.Problem == b.problem && now.Status == b.status }) {
+			if !eventually(answerTime+patience, func() bool { now = w.state(streams[name]); return now.Problem == b.problem && now.Status == b.status }) {
 				t.Errorf("%s: %+v", name, now)
 			}
 			words := now.Reason
@@ -179,6 +193,11 @@ func TestStreamCommands(t *testing.T) {
 			t.Errorf("%+v", now)
 		}
 		s.refusesStream("0000")
+		const moves = "\x1b[2Jgone\nanother line" // a receiver's words must not move the operator's terminal
+		w.must("POST", "/ssf/status", w.shop.Token, object{"stream_id": w.poller().stream, "status": "paused", "reason": moves}, nil)
+		if out, stderr, code := s.try("stream", "list"); code != 0 || strings.Contains(out, "\x1b") || !strings.Contains(out, `gone\nanother`) {
+			t.Errorf("stream list: %d %q %q", code, out, stderr)
+		}
 		var fsck struct{ Clean bool }
 		if w.tidings(&fsck, "fsck"); !fsck.Clean {
 			t.Error("fsck finds something")
