@@ -637,8 +637,13 @@ func TestTLS(t *testing.T) {
 		t.Error("the new certificate is not in use")
 	}
 	s.write("cert.pem", "-----BEGIN NOTHING-----")
-	if !serves(second) {
-		t.Error("a broken certificate ended the service")
+	for range 20 {
+		if !serves(second) {
+			t.Fatal("a broken certificate ended the service")
+		}
+	}
+	if n := strings.Count(hub.log.String(), "cannot be reloaded"); n == 0 || n > 10 {
+		t.Errorf("a broken certificate was told %d times", n) // at most once a second
 	}
 	third := s.certify(3)
 	if !serves(third) {

@@ -170,27 +170,34 @@ type certificate struct {
 
 	mu      sync.Mutex
 	loaded  *tls.Certificate
-	changed time.Time
+	changed [2]time.Time // of the files as last read
+	failed  time.Time    // when they could not be used; zero when they could
 }
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	info, err := os.Stat(c.certFile)
-	if err == nil && c.loaded != nil && info.ModTime().Equal(c.changed) {
-		return c.loaded, nil
-	}
-	if err == nil {
-		var fresh tls.Certificate
-		if fresh, err = tls.LoadX509KeyPair(c.certFile, c.keyFile); err == nil {
-			c.loaded, c.changed = &fresh, info.ModTime()
-			return c.loaded, nil
+	var changed [2]time.Time
+	for i, name := range []string{c.certFile, c.keyFile} {
+		if info, err := os.Stat(name); err == nil {
+			changed[i] = info.ModTime()
 		}
 	}
-	if c.loaded == nil {
-		return nil, err
+	// Files that did not do are looked at again after a second, not for each stranger who connects.
+	if c.loaded != nil && changed == c.changed && (c.failed.IsZero() || time.Since(c.failed) < time.Second) {
+		return c.loaded, nil
 	}
-	c.log.Warn("certificate cannot be reloaded; the old one stays in use", "error", err)
+	c.changed, c.failed = changed, time.Time{}
+	fresh, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	switch {
+	case err == nil:
+		c.loaded = &fresh
+	case c.loaded == nil:
+		return nil, err
+	default:
+		c.failed = time.Now()
+		c.log.Warn("certificate cannot be reloaded; the old one stays in use", "error", err)
+	}
 	return c.loaded, nil
 }
 
