@@ -252,6 +252,7 @@ var discoveryBreaks = []fracture{
 	{row: "MD-08", how: "missing", by: metadataWith("remove_subject_endpoint", nil)},
 	{row: "MD-09", how: "missing", by: metadataWith("verification_endpoint", nil)},
 	{row: "CI-07", how: "missing", by: metadataWith("verification_endpoint", nil)},
+	{row: "MD-10", how: "missing", by: metadataWith("critical_subject_members", nil)},
 	{row: "MD-11", how: "no spec_urn", by: metadataWith("authorization_schemes", []any{object{"urn": "urn:ietf:rfc:6749"}})},
 	{row: "CI-08", how: "mTLS only", by: metadataWith("authorization_schemes", []any{object{"spec_urn": "urn:ietf:rfc:8705"}})},
 	{row: "MD-12", how: "something", by: metadataWith("default_subjects", "SOME")},

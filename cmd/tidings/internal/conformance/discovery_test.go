@@ -38,6 +38,8 @@ func metadata(t *try) {
 	}
 	t.check(oauth, "MD-11 CI-08", "authorization_schemes is %v", doc["authorization_schemes"])
 	t.check(doc["default_subjects"] == "ALL", "MD-12 CI-11", "default_subjects is %v", doc["default_subjects"])
+	critical, _ := doc["critical_subject_members"].([]any)
+	t.check(slices.Contains(critical, any("user")), "MD-10", "critical_subject_members is %v", critical)
 	_, has := doc["events_supported"]
 	t.check(!has, "MD-13", "events_supported belongs to the stream")
 	for name, value := range doc {
