@@ -71,7 +71,7 @@ func (c *changesCommand) Run(rt *runtime) error {
 			continue
 		}
 		if !c.Follow {
-			return nil
+			return rt.ctx.Err() // a list that was cut off must not pass for the whole
 		}
 		select {
 		case <-hints:

@@ -29,10 +29,8 @@ func (c configFile) BeforeResolve(k *kong.Kong, ctx *kong.Context, trace *kong.P
 		return fmt.Errorf("configuration file: %w", err)
 	}
 	known := map[string]bool{}
-	for _, flags := range [][]*kong.Flag{k.Model.Flags} {
-		for _, f := range flags {
-			known[f.Name] = true
-		}
+	for _, f := range k.Model.Flags {
+		known[f.Name] = true
 	}
 	for _, leaf := range k.Model.Leaves(false) {
 		for _, f := range leaf.Flags {

@@ -46,6 +46,7 @@ func TestOfferCommands(t *testing.T) {
 		t.Errorf("policy %s", now)
 	}
 	s.refuses(2, "is no policy", "policy", "apply", s.write("bad.json", `{"valeus":true}`))
+	s.refuses(2, "is no policy", "policy", "apply", s.write("more.json", shown+"}"))
 	s.refuses(1, "unknown attribute", "policy", "apply", s.write("worse.json", `{"max_age":1000000000,"classes":[{"name":"x","attributes":["shoeSize"],"withheld":true}]}`))
 
 	s.does("import", s.write("anna.ldif", "dn: uid=anna,dc=example\nobjectClass: inetOrgPerson\nuid: anna\ncn: Anna\nsn: Berg\n"))

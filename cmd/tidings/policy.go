@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"tidings/consent"
@@ -39,7 +40,7 @@ func (c *policyApply) Run(rt *runtime) error {
 	var p consent.Policy
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil || d.More() {
+	if err := d.Decode(&p); err != nil || d.Decode(new(any)) != io.EOF {
 		return misused("%s is no policy; 'tidings policy show' prints how one looks", c.File)
 	}
 	return rt.withHub(writing, func(h *hub.Hub) error {

@@ -59,7 +59,7 @@ func (rt *runtime) openStore(how opening) (hub.Store, error) {
 		return postgres.Open(rt.ctx, string(rt.Store))
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && how == reading {
-		return nil, fmt.Errorf("there is no store at %s; 'tidings serve' or 'tidings import' makes one", path)
+		return nil, fmt.Errorf("there is no store at %s; 'tidings serve', 'tidings import' or 'tidings party add' makes one", path)
 	}
 	s, err := sqlite.Open(rt.ctx, path)
 	if err != nil {
@@ -147,5 +147,17 @@ func makeKeyFile(path string) ([]byte, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("make key file: %w", err)
 	}
+	// The name has to outlast a power cut as well: the store is about to keep what nothing else can open.
+	if err := syncFolder(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("make key file: %w", err)
+	}
 	return text, nil
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
