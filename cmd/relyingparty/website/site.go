@@ -173,6 +173,9 @@ func (s *Site) register(ctx context.Context) error {
 			}
 		}
 	}
+	// Until the new stream's audience is known, what comes is answered 503 and comes again. The inbox of the stream
+	// before would answer 401, and with that pause the new one.
+	s.inbox.Store(nil)
 	secret := "Bearer " + rand.Text()
 	made, err := s.client.CreateStream(ctx, events.StreamConfiguration{
 		Description: s.conf.Name,
