@@ -6,15 +6,21 @@
 //
 //	report.go ingest.go decide.go   what sources saw, and how it becomes changes (Ingest)
 //	store.go stamp.go               the one door (Log.Commit) and what a line does to the rows it concerns
-//	grant.go party.go caller.go     consent, parties and credentials
+//	grant.go opt.go policy.go       consent: a person's yes, what she says of account events, what the operator allows
+//	party.go token.go client.go     parties, and what they call with
+//	caller.go scope.go              who calls, and what they may
 //	delta.go subject.go cursor.go   the pull path: feed pages, values, a reader's place
 //	streams.go issue.go send.go     the push path: streams, the bounded window, tokens
 //	window.go                       the rules of that window
+//	exclude.go                      subjects that were taken off a stream
+//	standing.go suspend.go          a stream that stands still, and how it comes to go on
+//	signal.go raise.go              what is to be done once
 //	letter.go letters.go rewind.go  what was given up, and what is told again
 //	digest.go                       one notice in place of many
 //	live.go                         tickets and notices of browsers
 //	run.go                          what nobody calls for: echoes, the sweeper, erasure, trimming, hints
 //	keys.go                         secrets, wrapped by one key file
+//	keyring.go rotate.go            the keys that sign, and how one follows another
 //
 // # Promises
 //

@@ -119,7 +119,7 @@ func (h *Hub) grantItem(ctx context.Context, actor string, r GrantRequest, terms
 	if g.Ended != 0 || g.Terms.Expired(now+clockSkew) {
 		g.Terms = terms
 		line.Kind = Granted
-		// An expired grant that still waits for its tombstone has its deliveries withdrawn with the old terms.
+		// An expired grant still waits for its tombstone: tokens of the old terms are un-made, and judged anew when begun.
 		return Item{Grant: &GrantWrite{Grant: g, Narrowed: true}, Lines: []Change{line}}, nil
 	}
 	names, narrowed := regrade(g.Terms, terms)

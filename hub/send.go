@@ -25,7 +25,7 @@ type Outgoing struct {
 	// Attempts counts them, this one included; it belongs into the Outcome.
 	Attempts int
 	Last     bool
-	// Probe: it says that a stream goes on which the transmitter paused. If it is taken call Resume, not Settle.
+	// Probe: it says that a stream goes on which the transmitter paused. If it is taken call Resume, and then Settle as for any other.
 	Probe bool
 }
 

@@ -180,7 +180,7 @@ type Echo struct {
 	After ID
 }
 
-// Targets are the references by which other entries point to the entry, grouped by what their owners have to be told:
+// Pointed are the owners of the references to an entry, grouped by what their owners have to be told:
 // a resolved or vanished target is a change of the attribute that names it.
 func Pointed(to []Reference) map[string][]ID {
 	told := map[string][]ID{}

@@ -78,8 +78,7 @@ func claim(c *conn) (version int, err error) {
 	return version, err
 }
 
-// begin starts the history of a new store. Its tag belongs to no line: a cursor made before the first change is told
-// from one of another history all the same.
+// begin starts the history of a new store. Its tag belongs to no line.
 func begin(c *conn) error {
 	policy, err := jsonText(consent.Default())
 	if err != nil {
