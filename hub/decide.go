@@ -15,8 +15,6 @@ type view struct {
 	keyed  map[sourceKey]*draft
 	byID   map[ID]*draft
 	drafts []*draft
-	// later are jobs that have to wait for a round of their own.
-	later []*job
 }
 
 type sourceKey struct{ source, key string }
@@ -32,6 +30,8 @@ type draft struct {
 	signals []Signal
 	jobs    []*job
 	results []Result
+	// held: a job waits for the next round, and all after it with it.
+	held bool
 }
 
 // load reads what the jobs speak of.
@@ -97,14 +97,15 @@ func (r Report) folded() []string {
 	return keys
 }
 
-// decide applies the jobs to the view, in order. Reports of one entry apply one after another and share an item.
+// decide applies the jobs to the view, in order. Reports of one entry apply one after another and share an item; those
+// that have to wait for a round of their own are left unanswered.
 func (v *view) decide(jobs []*job, now int64) []*draft {
 	for _, j := range jobs {
-		d, err := v.find(j.report)
-		if err == nil && d != nil && d.closed(j) {
-			v.later = append(v.later, j)
+		if d := v.about(j.report); d != nil && d.closed(j) {
+			d.held = true
 			continue
 		}
+		d, err := v.find(j.report)
 		var r Result
 		if err == nil {
 			if d == nil {
@@ -124,21 +125,22 @@ func (v *view) decide(jobs []*job, now int64) []*draft {
 	return v.drafts
 }
 
-// closed: the job has to wait for the next round, since it or one that is in must go alone, or since the entry ends in
-// this batch: the next report of its key makes a new entry.
+// closed: the job has to wait for the next round, since it or the one that is in must go alone, or since another waits.
 func (d *draft) closed(j *job) bool {
-	return d.write != nil && d.write.Delete || j.alone && len(d.jobs) > 0 ||
-		slices.ContainsFunc(d.jobs, func(o *job) bool { return o.alone })
+	return d.held || len(d.jobs) > 0 && (j.alone || d.jobs[0].alone)
+}
+
+// about is the draft a report speaks of, if there is one.
+func (v *view) about(r Report) *draft {
+	if r.Entry.IsZero() {
+		return v.keyed[sourceKey{r.Source, r.keys[0]}]
+	}
+	return v.byID[r.Entry]
 }
 
 // find is the draft a report speaks of; nil if there is none and the report may make one.
 func (v *view) find(r Report) (*draft, error) {
-	var d *draft
-	if r.Entry.IsZero() {
-		d = v.keyed[sourceKey{r.Source, r.keys[0]}]
-	} else {
-		d = v.byID[r.Entry]
-	}
+	d := v.about(r)
 	stands := d != nil && (d.before != nil || d.write != nil)
 	switch {
 	case stands && (r.Create || r.Entry.IsZero() && !r.Gone && r.Type != d.entry.Type):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,7 +27,8 @@ type job struct {
 	report Report
 	result Result
 	rounds int
-	// alone: it is decided in an item of its own, since an item that it shared was refused.
+	// alone: it is decided in an item of its own: it ends its object, so that what comes after it is about another one, or
+	// an item that it shared was refused.
 	alone bool
 	err   error
 	// taken is closed when a leader has it, done when it is answered.
@@ -68,7 +70,7 @@ func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 			r.Txn = newTxn()
 		}
 		r.keys = r.folded()
-		jobs[i] = &job{report: r, taken: make(chan struct{}), done: make(chan struct{})}
+		jobs[i] = &job{report: r, alone: r.Gone, taken: make(chan struct{}), done: make(chan struct{})}
 	}
 	h.queue.put(jobs...)
 	results := make([]Result, len(jobs))
@@ -162,31 +164,38 @@ func (h *Hub) carry(ctx context.Context, jobs []*job, p *plan) {
 		answer(jobs, err)
 	}()
 	for {
-		again, failed := h.commit(ctx, p)
+		if failed := h.commit(ctx, p); failed != nil {
+			err = failed
+			return
+		}
+		// In the order in which they came: a report of a deleted object is about another one than a report before that.
+		if jobs = slices.DeleteFunc(jobs, (*job).answered); len(jobs) == 0 {
+			return
+		}
+		v, failed := h.load(ctx, jobs)
 		if failed != nil {
 			err = failed
 			return
 		}
-		if len(again) == 0 {
-			return
-		}
-		v, failed := h.load(ctx, again)
-		if failed != nil {
-			err = failed
-			return
-		}
-		p = h.plan(v, again)
+		p = h.plan(v, jobs)
 	}
 }
 
 // answer gives those an error that have no answer yet.
 func answer(jobs []*job, err error) {
 	for _, j := range jobs {
-		select {
-		case <-j.done:
-		default:
+		if !j.answered() {
 			j.finish(Result{}, err)
 		}
+	}
+}
+
+func (j *job) answered() bool {
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -234,7 +243,6 @@ func (j *job) finish(r Result, err error) {
 type plan struct {
 	batch   Batch
 	pending []*draft // per item
-	later   []*job
 }
 
 // plan decides the jobs against the entries as they were read. Those that change nothing are answered at once.
@@ -254,32 +262,27 @@ func (h *Hub) plan(v *view, jobs []*job) *plan {
 		p.batch.Items = append(p.batch.Items, it)
 		p.pending = append(p.pending, d)
 	}
-	p.later = v.later
 	return p
 }
 
-// commit returns the jobs that have to be decided again: their entry changed meanwhile, or the transaction was full
-// before their turn.
-func (h *Hub) commit(ctx context.Context, p *plan) (again []*job, err error) {
-	again = p.later
+// commit answers those whose item was taken or is refused for good. The others have to be decided again: their entry
+// changed meanwhile, or the transaction was full before their turn.
+func (h *Hub) commit(ctx context.Context, p *plan) error {
 	if len(p.pending) == 0 {
-		return again, nil
+		return nil
 	}
 	receipt, err := h.store.Commit(ctx, p.batch)
 	if err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", err)
 	}
-	for i, d := range p.pending {
-		switch {
-		case i >= receipt.Done:
-			again = append(again, d.jobs...)
-		case receipt.Errors[i] == nil:
+	for i, d := range p.pending[:receipt.Done] {
+		if why := receipt.Errors[i]; why != nil {
+			d.refused(why)
+		} else {
 			d.finish(receipt.Entries[i], p.batch.Items[i].first())
-		default:
-			again = append(again, d.refused(receipt.Errors[i])...)
 		}
 	}
-	return again, nil
+	return nil
 }
 
 // first is the position of the item's first line, as the driver filled it in.
@@ -292,16 +295,14 @@ func (it Item) first() int64 {
 
 // refused sorts the jobs of a refused item: a conflict, and a collision that may be a race, are decided again against
 // what stands there now; jobs that shared the item go on alone, so that one does not fail for another.
-func (d *draft) refused(why error) (again []*job) {
+func (d *draft) refused(why error) {
 	for _, j := range d.jobs {
 		j.rounds++
 		retry := errors.Is(why, ErrConflict) || errors.Is(why, ErrTaken) && (j.rounds == 1 || !j.alone && len(d.jobs) > 1)
 		if retry && j.rounds < maxRounds {
 			j.alone = j.alone || !errors.Is(why, ErrConflict)
-			again = append(again, j)
-			continue
+		} else {
+			j.finish(Result{Err: why}, nil)
 		}
-		j.finish(Result{Err: why}, nil)
 	}
-	return again
 }

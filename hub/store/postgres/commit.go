@@ -203,7 +203,7 @@ func (c *commit) check(it *hub.Item) error {
 		return hub.ErrNotFound
 	}
 	for _, l := range it.Lines {
-		if l.Kind.IsAboutEntry() && !c.lives(l.Entry, it) && l.Kind != hub.Deleted {
+		if l.Kind.IsAboutEntry() && !c.lives(l.Entry, it) && !erases(it, c.about(it, l)) {
 			return hub.ErrNotFound
 		}
 	}

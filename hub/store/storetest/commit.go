@@ -293,6 +293,29 @@ var commitTests = map[string]func(f *fixture){
 		}
 	},
 
+	"changed, and gone with the same item": func(f *fixture) {
+		p, a, e := f.party(), f.agreement("title"), f.user("ada")
+		f.grant(p, e.ID, "title")
+		both := f.deletion(e)
+		both.Lines = append(f.change(e, "title").Lines, both.Lines...)
+		made := f.newUser("bob")
+		id := made.Entry.Entry.ID
+		made.Entry = &hub.EntryWrite{Entry: hub.Entry{ID: id, Type: schema.User, Source: source}, Delete: true}
+		made.Lines = append(made.Lines, f.line(hub.Deleted, id))
+		f.commit(both, made)
+		if e, made := f.entry(e.ID), f.entry(id); e.Deleted == 0 || made.Deleted == 0 || made.Created == 0 {
+			f.Errorf("%+v, %+v", e, made)
+		}
+		if g := f.row(p, e.ID).Grant; !g.Gone || g.Ended != f.entry(e.ID).Deleted || f.row(a, e.ID) == nil {
+			f.Errorf("%+v", g)
+		}
+		for _, key := range []string{"ada", "bob"} {
+			_, err := f.store.ByUserName(f.ctx, key)
+			f.wants(err, hub.ErrNotFound)
+			f.user(key)
+		}
+	},
+
 	"a list is in order of id": func(f *fixture) {
 		f.users("u", 25)
 		f.commit(f.newGroup("g"))
