@@ -87,7 +87,7 @@ func with(names ...string) []string { return append(names, always...) }
 func (s Signal) Validate() error {
 	allowed, ok := carries[s.Type]
 	if !ok {
-		return &Invalid{"type", "cannot be signalled"}
+		return &Invalid{"type", "cannot be signalled; these can: " + strings.Join(SignalTypes(), ", ")}
 	}
 	if IsOpt(s.Type) {
 		return &Invalid{"type", "is told when a person's opt state with one party moves, and cannot be signalled"}
