@@ -108,11 +108,17 @@ func refuseEndpoint(text string, allowInsecure bool, allowed []netip.Prefix) str
 	if strings.Contains(text, "#") {
 		return "has a fragment"
 	}
-	if !allowInsecure && InsideHost(u.Hostname(), allowed) {
+	if allowInsecure {
+		allowed = slices.Concat(allowed, Loopback)
+	}
+	if InsideHost(u.Hostname(), allowed) {
 		return "names a host that is not on the public internet"
 	}
 	return ""
 }
+
+// Loopback is where receivers may be, besides those of the public internet, on a hub that is tried out.
+var Loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // InsideHost tells hosts that are evidently not on the public internet, nor among the allowed.
 func InsideHost(host string, allowed []netip.Prefix) bool {

@@ -56,6 +56,8 @@ func TestValidate(t *testing.T) {
 		{"CR-10 metadata", push("https://169.254.169.254/latest"), false, "delivery.endpoint_url"},
 		{"CR-10 localhost", push("https://LOCALHOST./"), false, "delivery.endpoint_url"},
 		{"loopback permitted", push("http://127.0.0.1:8080/"), true, ""},
+		{"CR-10 private beside it", push("http://10.0.0.1/"), true, "delivery.endpoint_url"},
+		{"CR-10 metadata beside it", push("http://169.254.169.254/latest"), true, "delivery.endpoint_url"},
 		{"public address", push("https://192.0.1.1/"), false, ""},
 		{"SC-09", header("Bearer abc"), false, ""},
 		{"SC-23 second header", header("Bearer abc\r\nX-Evil: 1"), false, "delivery.authorization_header"},

@@ -40,7 +40,7 @@ type serveCommand struct {
 	keySetAge
 	PartyRate int `help:"Requests a second that one credential of a party may make over time; five seconds' worth may come at once. More get 429 with Retry-After." default:"200" placeholder:"N"`
 
-	AllowInsecureReceivers bool     `help:"Permit http and loopback receivers. For trying things out: refused unless the issuer is on loopback."`
+	AllowInsecureReceivers bool     `help:"Permit http, and receivers on loopback. For trying things out: refused unless the issuer is on loopback."`
 	AllowReceivers         []string `help:"Permit https receivers on this network, which is not the public internet; repeatable." placeholder:"CIDR"`
 	ReceiverProxy          string   `help:"Push through this proxy (http, https or socks5). It looks names up and must refuse those of inner addresses itself." placeholder:"URL"`
 }

@@ -50,6 +50,18 @@ func TestAllowedReceivers(t *testing.T) {
 	}
 }
 
+// A hub that is tried out reaches its own machine besides, and nothing else of the inside.
+func TestInsecureReceivers(t *testing.T) {
+	p := NewPusher(nil, Outward{Insecure: true}, quiet())
+	inside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) }))
+	defer inside.Close()
+	for endpoint, want := range map[string]string{inside.URL: "", "http://10.0.0.1/": "blocked", "http://169.254.169.254/": "blocked", "http://[fe80::1]/": "blocked"} {
+		if a := p.post(t.Context(), hub.Endpoint{URL: endpoint}, []byte("a.b.c")); a.Failure != want {
+			t.Errorf("%s: %+v, want %q", endpoint, a, want)
+		}
+	}
+}
+
 // connector is a proxy that answers CONNECT, always by the same server.
 type connector struct {
 	net.Listener

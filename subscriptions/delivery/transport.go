@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 
 // Outward says which receivers may be reached besides those on the public internet, and how.
 type Outward struct {
-	// Insecure permits http and every address: for trials.
+	// Insecure permits http, and loopback addresses: for trials.
 	Insecure bool
 	// Allowed are further addresses, for https.
 	Allowed []netip.Prefix
@@ -52,13 +53,19 @@ func newTransport(out Outward, resolver *net.Resolver) *http.Transport {
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // a compressed answer could unpack to more than was read
 	}
-	switch {
-	case out.Proxy != nil:
+	if out.Proxy != nil {
 		t.Proxy = http.ProxyURL(out.Proxy)
-	case !out.Insecure:
+	} else {
 		dialer.Control = out.guardian().Safe
 	}
 	return t
+}
+
+func (o Outward) allowed() []netip.Prefix {
+	if o.Insecure {
+		return slices.Concat(o.Allowed, subscriptions.Loopback)
+	}
+	return o.Allowed
 }
 
 // guardian refuses what is not the public internet: IANA's special-purpose ranges of IPv4, and of IPv6 all but global
@@ -66,7 +73,7 @@ func newTransport(out Outward, resolver *net.Resolver) *http.Transport {
 // in refused ranges, save the one that is added. Receivers choose their port.
 func (o Outward) guardian() *ssrf.Guardian {
 	var four, six []netip.Prefix
-	for _, p := range o.Allowed {
+	for _, p := range o.allowed() {
 		if p.Addr().Is4() {
 			four = append(four, p)
 		} else {
@@ -81,13 +88,11 @@ func (o Outward) guardian() *ssrf.Guardian {
 // must not name an address of the inside itself.
 func (o Outward) admits(u *url.URL) error {
 	switch {
-	case o.Insecure:
-		return nil
-	case u.Scheme != "https":
+	case u.Scheme != "https" && !o.Insecure:
 		return errNoTLS
 	case o.Proxy == nil:
 		return nil // judged when connecting
-	case subscriptions.InsideHost(u.Hostname(), o.Allowed):
+	case subscriptions.InsideHost(u.Hostname(), o.allowed()):
 		return errInside
 	}
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
