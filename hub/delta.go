@@ -47,6 +47,8 @@ func (h *Hub) Delta(ctx context.Context, c Caller, text string, limit int, wait 
 		case <-wake:
 		case <-deadline.C:
 			return page, nil
+		case <-h.closing:
+			return page, nil
 		case <-ctx.Done():
 			return page, ctx.Err()
 		}

@@ -38,6 +38,7 @@ type Hub struct {
 	queue      queue
 
 	hints   hints
+	closing chan struct{} // closed when Run ends
 	used    uses
 	givenUp givenUp
 }
@@ -57,7 +58,7 @@ func Open(ctx context.Context, s Store, keyFile []byte, c Config) (*Hub, error) 
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{store: s, keys: keys, conf: c, log: c.Log, door: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	h := &Hub{store: s, keys: keys, conf: c, log: c.Log, door: make(chan struct{}, 1), turn: make(chan struct{}, 1), closing: make(chan struct{})}
 	h.hints.next = make(chan struct{})
 	return h, nil
 }
@@ -99,6 +100,10 @@ func (h *Hub) Wake() <-chan struct{} {
 	defer h.hints.mu.Unlock()
 	return h.hints.next
 }
+
+// Closing is closed when Run ends: there will be no more hints, and whoever waits for something to come is to answer that
+// nothing did. What is under way otherwise goes on to its end.
+func (h *Hub) Closing() <-chan struct{} { return h.closing }
 
 func (h *Hub) hint() {
 	h.hints.mu.Lock()

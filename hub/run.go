@@ -24,7 +24,7 @@ const (
 // Run does what nobody calls for: it goes on with wide lines, writes the tombstones of grants whose end has come, erases
 // what signals no longer need, forgets what is older than tombstones live, lets next keys sign whose time has come, notes
 // when credentials were used, and fans out hints. It returns when ctx ends.
-// Any number of processes may run it on one store: every step is compared and swapped.
+// It is called once; any number of processes may run it on one store: every step is compared and swapped.
 func (h *Hub) Run(ctx context.Context) error {
 	watch := h.store.Watch(ctx)
 	sweep := time.NewTicker(sweepEvery)
@@ -39,6 +39,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
+			close(h.closing)
 			return h.noteLast(ctx)
 		case _, ok := <-watch:
 			if !ok {

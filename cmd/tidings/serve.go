@@ -256,14 +256,16 @@ func newServing(h *hub.Hub, out delivery.Outward, conf web.Config) (*serving, er
 	return s, err
 }
 
-// stopTime is how long requests under way may take to end when the program stops.
+// stopTime is how long requests under way may take to end when the program stops. A write is answered with what became of
+// it, whoever waits for something to come is answered that nothing did (TestStopping).
 const stopTime = 5 * time.Second
 
 // run serves until ctx ends. Long polls and sockets end with it; what was being delivered stays owed and is sent again.
 func (s *serving) run(ctx context.Context, l net.Listener, handler http.Handler) error {
 	g, ctx := errgroup.WithContext(ctx)
 	server := web.NewServer(handler, s.log)
-	server.BaseContext = func(net.Listener) context.Context { return ctx }
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	server.BaseContext = func(net.Listener) context.Context { return requests }
 	g.Go(func() error { return s.h.Run(ctx) })
 	g.Go(func() error { return s.push.Run(ctx) })
 	g.Go(func() error { return s.sockets.Run(ctx) })
@@ -276,7 +278,8 @@ func (s *serving) run(ctx context.Context, l net.Listener, handler http.Handler)
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		defer cut()
+		stop, cancel := context.WithTimeout(requests, stopTime)
 		defer cancel()
 		if server.Shutdown(stop) != nil {
 			return server.Close()

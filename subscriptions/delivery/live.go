@@ -69,7 +69,7 @@ func NewLive(engine LiveEngine, log *slog.Logger) *Live {
 		engine: engine, log: log,
 		perParty: 10_000, total: 50_000, queue: 256 << 10,
 		fresh: 50 * time.Millisecond, keepalive: 25 * time.Second, writeTime: 10 * time.Second, closeTime: 3 * time.Second,
-		age: 6 * time.Hour, wait: 30 * time.Second, drain: 5 * time.Second,
+		age: 6 * time.Hour, wait: 30 * time.Second, drain: 4 * time.Second,
 		tails: map[hub.ID]*tail{},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
@@ -160,7 +160,7 @@ func (l *Live) full() bool {
 
 func (l *Live) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // nobody is there
+		panic(http.ErrAbortHandler) // nobody is there
 	}
 	p := problemOf(err)
 	if p.Status == http.StatusInternalServerError {
@@ -200,6 +200,11 @@ func (l *Live) join(ctx context.Context, ticket *hub.Ticket, who listener) (t *t
 	if err != nil {
 		l.leave(t, nil, who)
 		return nil, "", err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopping {
+		who.end(events.CloseReconnect) // Run may have looked for listeners before this one was there
 	}
 	return t, cursor, nil
 }

@@ -469,6 +469,40 @@ func TestStopping(t *testing.T) {
 	}
 }
 
+// TestStoppingAtTheDoor: who gets a place while the sockets are being sent away is sent away too, at once.
+func TestStoppingAtTheDoor(t *testing.T) {
+	reads, read := make(chan struct{}, 1), make(chan struct{})
+	h := newLiveHouse(t, 1, func(l *Live) { l.engine = heldLive{l.engine, reads, read} })
+	b := h.connect(h.ticket(), "")
+	<-reads // of the first listener's tail, which has to stand before anybody is joined to it
+	began := time.Now()
+	go h.stop()
+	eventually(t, "nobody is let in", h.live.full)
+	close(read)
+	if code := b.closed(); code != events.CloseReconnect {
+		t.Errorf("closed with %d", code)
+	}
+	h.stop()
+	if took := time.Since(began); took > h.live.writeTime {
+		t.Errorf("stopping took %v", took)
+	}
+}
+
+// heldLive holds readings back.
+type heldLive struct {
+	LiveEngine
+	reads, read chan struct{}
+}
+
+func (e heldLive) Live(ctx context.Context, party hub.ID, cursor string, limit int) ([]hub.Notice, string, bool, error) {
+	select {
+	case e.reads <- struct{}{}:
+	default:
+	}
+	<-e.read
+	return e.LiveEngine.Live(ctx, party, cursor, limit)
+}
+
 // TestListenersBounded: I11, per party and in all; a party at its bound takes no place from another.
 func TestListenersBounded(t *testing.T) {
 	h := newLiveHouse(t, 1, func(l *Live) { l.perParty, l.total = 1, 2 })

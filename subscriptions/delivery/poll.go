@@ -38,6 +38,7 @@ const (
 // PollEngine is what polling needs of the engine (*hub.Hub).
 type PollEngine interface {
 	Wake() <-chan struct{}
+	Closing() <-chan struct{}
 	Stream(ctx context.Context, c hub.Caller, id string) (*hub.Stream, error)
 	NextTokens(ctx context.Context, stream hub.ID, owner string, busy time.Duration, n int) (out []hub.Outgoing, more bool, err error)
 	Waiting(ctx context.Context, stream hub.ID) (bool, error)
@@ -88,7 +89,8 @@ func (p *Poll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	due := time.Now().Add(p.lease)
 	// Whether the client has gone is asked before: one that hangs up once it has its answer did not go without it.
 	if ctx.Err() != nil || p.answer(w, out, more) != nil {
-		due = time.Now() // nobody has it (PB-21)
+		p.release(ctx, stream.ID, out, time.Now()) // nobody has it (PB-21)
+		panic(http.ErrAbortHandler)                // or an answer without a body would be sent (PS-01)
 	}
 	p.release(ctx, stream.ID, out, due)
 }
@@ -201,14 +203,14 @@ func (p *Poll) next(ctx context.Context, stream *hub.Stream, request events.Poll
 		if err = look(); err != nil || len(out) > 0 || limit == 0 && more {
 			return out, more, err
 		}
-		if !hold(ctx, wake, deadline.C) {
+		if !p.hold(ctx, wake, deadline.C) {
 			return nil, false, nil
 		}
 	}
 }
 
 // hold waits for a hint; false when there is no more time.
-func hold(ctx context.Context, wake <-chan struct{}, deadline <-chan time.Time) bool {
+func (p *Poll) hold(ctx context.Context, wake <-chan struct{}, deadline <-chan time.Time) bool {
 	least, again := time.NewTimer(leastPoll), time.NewTimer(lookAgain)
 	defer least.Stop()
 	defer again.Stop()
@@ -217,12 +219,16 @@ func hold(ctx context.Context, wake <-chan struct{}, deadline <-chan time.Time) 
 	case <-again.C:
 	case <-deadline:
 		return false
+	case <-p.engine.Closing():
+		return false
 	case <-ctx.Done():
 		return false
 	}
 	select {
 	case <-least.C:
 	case <-deadline:
+		return false
+	case <-p.engine.Closing():
 		return false
 	case <-ctx.Done():
 		return false
@@ -289,7 +295,7 @@ func (p *Poll) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if r.Context().Err() != nil {
-		return // nobody is there
+		panic(http.ErrAbortHandler) // nobody is there
 	}
 	answer := problemOf(err)
 	if answer.Status == http.StatusInternalServerError {
