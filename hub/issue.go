@@ -78,17 +78,26 @@ func (out Issued) past(page FeedPage) Issued {
 	return out
 }
 
-// feedChanged answers a change for the party as a whole: what waits was decided under other bounds and is dropped, one
-// notice tells the receiver to read a fresh snapshot, and the stream goes on from the head.
+// feedChanged answers a change for the party as a whole: what waits was decided under other bounds, one notice tells the
+// receiver to read a fresh snapshot, and the stream goes on from the head. Signals are in no snapshot: theirs goes on from
+// where it stands (TestSignalsOutliveTheGeneration).
 func feedChanged(in Issuing) Issued {
 	head := in.Page.Head
 	return Issued{
-		Drop:       true,
+		Anew:       true,
 		Deliveries: []Delivery{ownDelivery(&in.Stream, subscriptions.FeedChanged(in.Stream.ID.String()), in.Now)},
-		Base:       head.Position, At: head.Position, Tag: head.Tag, Signal: head.Position,
+		Base:       head.Position, At: head.Position, Tag: head.Tag, Signal: in.Stream.Signal,
 		Generation: in.Page.Party.Generation, Quiet: in.Stream.Quiet,
 		Back: in.Back, // the snapshot tells them
 	}
+}
+
+// Remains: rows, signals or subjects that are back stand after the place that was decided on.
+func (in Issuing) Remains(out Issued) bool {
+	if n := len(in.Signals); in.MoreSignals || in.MoreBack || n > 0 && in.Signals[n-1].Position > out.Signal {
+		return true
+	}
+	return !out.Drained && (in.Page.More || len(in.Page.Rows) > 0 && in.Page.Last > out.At)
 }
 
 // due: the signal is alive and was raised while the party's present grant ran. What was raised before a grant is none

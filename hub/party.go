@@ -152,7 +152,7 @@ type PartyChange struct {
 }
 
 // SetParty changes a party. Its generation moves on: what waits on its streams was decided under what stood before and
-// is dropped, and each tells one feed-changed. ErrNotFound, ErrBadRequest.
+// is dropped (Regenerate; signals stay), and each tells one feed-changed. ErrNotFound, ErrBadRequest.
 func (h *Hub) SetParty(ctx context.Context, actor string, id ID, change PartyChange) (*Party, error) {
 	for range maxRounds {
 		p, err := h.store.Party(ctx, id)

@@ -85,7 +85,7 @@ func (h *Hub) next(ctx context.Context, stream ID, limit int, begin func([]Sendi
 			return nil, false, fmt.Errorf("read what is to be sent: %w", err)
 		}
 		unread := false
-		if len(sendings) < limit {
+		if len(sendings) < limit || slices.ContainsFunc(sendings, Sending.bygone) {
 			var issued bool
 			if issued, unread, err = h.issue(ctx, stream); err != nil {
 				return nil, false, err
@@ -110,6 +110,11 @@ func (h *Hub) next(ctx context.Context, stream ID, limit int, begin func([]Sendi
 			return out, more, nil
 		}
 	}
+}
+
+// bygone: it was issued under another generation of the party. Issuing deals with it, if the window has room or not.
+func (s Sending) bygone() bool {
+	return !s.Delivery.Entry.IsZero() && s.Delivery.Generation != s.Party.Generation
 }
 
 // prepareAll makes the tokens that are missing, on all cores.

@@ -25,6 +25,9 @@ func MayLeave(status subscriptions.Status, d Delivery) bool {
 // announces: it tells a status that the transmitter or its operator set.
 func (d Delivery) announces() bool { return d.Entry.IsZero() && d.Type == events.StreamUpdated }
 
+// changesFeed: it tells the receiver to read a snapshot.
+func (d Delivery) changesFeed() bool { return d.Entry.IsZero() && d.Type == events.FeedChanged }
+
 // announced is the status that it tells.
 func (d Delivery) announced() (status subscriptions.Status) {
 	var payload struct {
@@ -81,6 +84,14 @@ func Rewrite(was, w Stream, waiting, own []Delivery) (Rewritten, error) {
 				r.Drop = append(r.Drop, d.ID)
 			}
 		}
+	}
+	if slices.ContainsFunc(own, Delivery.changesFeed) {
+		waiting = slices.DeleteFunc(slices.Clone(waiting), func(d Delivery) bool {
+			if d.changesFeed() {
+				r.Drop = append(r.Drop, d.ID) // one says as much as two
+			}
+			return d.changesFeed()
+		})
 	}
 	giveWay, err := surplus(waiting, own)
 	r.Drop = append(r.Drop, giveWay...)

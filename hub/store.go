@@ -295,7 +295,8 @@ type Outbox interface {
 
 	// Issue reads the stream's next rows and room in one snapshot (Issuing), asks decide what is to be told, and
 	// records that and the moved cursor in one transaction; nothing if the cursor or the status moved meanwhile
-	// (ErrConflict). At most window deliveries stay unsettled. It reports whether there is more to issue.
+	// (ErrConflict). At most window deliveries stay unsettled; a generation that moved on is decided about also where that
+	// leaves no room. It reports whether there is more to issue.
 	Issue(ctx context.Context, stream ID, now int64, window int, decide func(Issuing) Issued) (more bool, err error)
 	// Sendable reads deliveries whose turn it is and that may leave (MayLeave), with what is needed to check and make them, in one snapshot.
 	Sendable(ctx context.Context, stream ID, now int64, limit int) ([]Sending, error)
@@ -358,8 +359,8 @@ type Issued struct {
 	Quiet int64
 	// Drained: of the feed nothing more is to be issued now, whatever the page says.
 	Drained bool
-	// Drop what is unsettled first (the party's generation moved on).
-	Drop bool
+	// Anew: the party's generation moved on, what is unsettled is what Regenerate leaves of it.
+	Anew bool
 }
 
 // Sending is a delivery with what stands behind it at this moment.

@@ -106,6 +106,33 @@ func Narrow(unsettled []Delivery, now int64) (k Kept) {
 	return k
 }
 
+// Regenerate is what a stream's window becomes when its party's generation moves on. What tells how entries are was decided
+// under other bounds, and the snapshot that the receiver is to read takes its place, that of a removal too. A signal stands
+// in no snapshot: it stays owed, in tokens made anew, and whether it may still be told is asked when it begins. Of the
+// stream's own a feed-changed goes, since the one that comes says as much.
+func Regenerate(unsettled []Delivery, generation, now int64) (k Kept) {
+	for _, d := range unsettled {
+		switch {
+		case d.changesFeed():
+			k.Drop = append(k.Drop, d.ID)
+		case d.Entry.IsZero():
+		case d.Signal != 0:
+			d.Generation = generation
+			if !d.Sent {
+				k.Put = append(k.Put, d)
+				continue
+			}
+			k.add(Recalled(d, unsettled, now))
+		case d.busy(now):
+			d.Void = true
+			k.Put = append(k.Put, d)
+		default:
+			k.Drop = append(k.Drop, d.ID)
+		}
+	}
+	return k
+}
+
 // Recalled takes back tokens that may not leave any more as they are: for their terms, or for the key that signed them.
 // Those of an attempt under way are un-made when it ends; the stream's own, where Remake says something else, when they are
 // recalled again.
@@ -303,6 +330,8 @@ func Judge(d Delivery, a Attempt, row *FeedRow, p Party, now int64) Verdict {
 	}
 	live := Live(row, p, now)
 	switch {
+	case d.Generation != p.Generation && d.Signal != 0:
+		return Wait // the stream is about to make its tokens anew (Regenerate)
 	case d.Generation != p.Generation:
 		return WithdrawIt // issued under other bounds; the stream is about to tell "feed-changed" and start anew
 	case d.Kind == consent.Removed && d.Signal == 0:

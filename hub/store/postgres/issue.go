@@ -36,11 +36,11 @@ func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int,
 			return nil
 		}
 		in, err := issuing(ctx, tx, held.Stream, now, window)
-		if err != nil || in.Room <= 0 {
+		if err != nil || in.Room == 0 && in.Page.Party.Generation == held.Generation {
 			return err
 		}
 		out := decide(*in)
-		more, issued = in.Page.More && !out.Drained || in.MoreSignals || in.MoreBack, len(out.Deliveries) > 0
+		more, issued = in.Remains(out), len(out.Deliveries) > 0
 		return issue(ctx, tx, held, out, now)
 	})
 	if err != nil {
@@ -70,7 +70,8 @@ func issuing(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, windo
 	some := false
 	queueBack(b, stream.ID, window+1, in, &some)
 	err := tx.SendBatch(ctx, b).Close()
-	if err != nil || in.Room <= 0 {
+	in.Room = max(in.Room, 0)
+	if err != nil || in.Room == 0 && in.Page.Party.Generation == stream.Generation {
 		return in, err
 	}
 	if len(in.Signals) > in.Room {
@@ -112,22 +113,13 @@ func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) e
 		return err
 	}
 	w := newWindow()
-	if out.Drop || len(out.Deliveries) > 0 {
+	if out.Anew || len(out.Deliveries) > 0 {
 		if w, err = readWindow(ctx, tx, `WHERE stream = $1 ORDER BY id FOR UPDATE`, s.ID[:]); err != nil {
 			return err
 		}
 	}
-	if out.Drop {
-		for _, d := range slices.Clone(w.list) {
-			switch {
-			case d.Entry.IsZero(): // the stream's own
-			case d.Busy > now:
-				d.Void = true
-				w.apply(hub.Kept{Put: []hub.Delivery{d}})
-			default:
-				w.apply(hub.Kept{Drop: []hub.ID{d.ID}})
-			}
-		}
+	if out.Anew {
+		w.apply(hub.Regenerate(slices.Clone(w.list), out.Generation, now))
 	}
 	for _, d := range out.Deliveries {
 		if ended[d.Entry] && (d.Kind != consent.Removed || d.Signal != 0) {

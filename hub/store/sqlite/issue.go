@@ -21,7 +21,7 @@ func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int,
 		}
 		out := decide(*in)
 		wrote, err = c.issue(*in, unsettled, out)
-		more = remains(*in, out)
+		more = in.Remains(out)
 		return err
 	})
 	if err != nil {
@@ -33,29 +33,37 @@ func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int,
 	return more, nil
 }
 
-// issuing reads what a decision is made from, and what the stream has not settled; nil when there is no room or the
-// stream is not enabled.
+// issuing reads what a decision is made from, and what the stream has not settled; nil when there is nothing to decide:
+// the stream is not enabled, or there is no room.
 func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Issuing, []hub.Delivery, error) {
 	st, err := c.stream(hub.ID{}, stream)
 	if err != nil || st.Status != subscriptions.Enabled {
 		return nil, nil, err
 	}
-	unsettled, err := c.deliveries("d.stream = ? AND d.entry IS NOT NULL", stream[:])
+	unsettled, err := c.deliveries("d.stream = ?", stream[:])
 	if err != nil {
 		return nil, nil, err
 	}
-	room := window - len(unsettled)
-	if room <= 0 {
-		return nil, nil, nil
+	in := &hub.Issuing{Stream: st, SignalRows: map[hub.ID]hub.FeedRow{}, Room: window, Now: now}
+	for _, d := range unsettled {
+		if !d.Entry.IsZero() {
+			in.Room--
+		}
+		in.Digest = in.Digest || d.Entry.IsZero() && d.Type == events.Digest
 	}
-	in := &hub.Issuing{Stream: st, SignalRows: map[hub.ID]hub.FeedRow{}, Room: room, Now: now}
+	if in.Room <= 0 {
+		in.Room = 0
+		if p, err := c.party(st.Party); err != nil || p.Generation == st.Generation {
+			return nil, nil, err
+		}
+	}
 	if err := c.issuingSignals(in); err != nil {
 		return nil, nil, err
 	}
 	if err := c.issuingBack(in); err != nil {
 		return nil, nil, err
 	}
-	page, err := s.feed(c, hub.FeedQuery{Party: st.Party, After: st.At, Limit: room - len(in.Signals) - len(in.Back), At: st.At})
+	page, err := s.feed(c, hub.FeedQuery{Party: st.Party, After: st.At, Limit: in.Room - len(in.Signals) - len(in.Back), At: st.At})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,11 +71,7 @@ func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Iss
 	if err := c.issuingRows(in); err != nil {
 		return nil, nil, err
 	}
-	if in.Excluded, err = c.off(st.ID, in.Page.Rows, in.Signals); err != nil || !st.Settings.Digests() {
-		return in, unsettled, err
-	}
-	err = c.value("SELECT EXISTS (SELECT 1 FROM delivery WHERE stream = ? AND entry IS NULL AND type = ?)",
-		[]any{stream[:], string(events.Digest)}, &in.Digest)
+	in.Excluded, err = c.off(st.ID, in.Page.Rows, in.Signals)
 	return in, unsettled, err
 }
 
@@ -108,20 +112,11 @@ func (c *conn) signals(query string, args ...any) (found []hub.Signal, err error
 	return found, err
 }
 
-// remains: rows or signals stand after the new cursor.
-func remains(in hub.Issuing, out hub.Issued) bool {
-	more := in.MoreSignals || in.MoreBack || !out.Drained && (in.Page.More || in.Page.Last > out.At && len(in.Page.Rows) > 0)
-	if n := len(in.Signals); n > 0 {
-		more = more || in.Signals[n-1].Position > out.Signal
-	}
-	return more
-}
-
 // issue records a decision. It reports false when there was nothing to record.
 func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (wrote bool, err error) {
 	w := c.window(unsettled)
-	if out.Drop {
-		if err := w.keep(hub.End(unsettled, in.Now)); err != nil {
+	if out.Anew {
+		if err := w.keep(hub.Regenerate(unsettled, out.Generation, in.Now)); err != nil {
 			return false, err
 		}
 	}
@@ -133,7 +128,7 @@ func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (
 	}
 	st := in.Stream
 	st.Base, st.At, st.Signal, st.Tag, st.Generation, st.Quiet = out.Base, out.At, out.Signal, out.Tag, out.Generation, out.Quiet
-	if !out.Drop && len(out.Deliveries) == 0 && len(out.Back) == 0 && st.Base == in.Stream.Base && st.At == in.Stream.At && st.Signal == in.Stream.Signal &&
+	if !out.Anew && len(out.Deliveries) == 0 && len(out.Back) == 0 && st.Base == in.Stream.Base && st.At == in.Stream.At && st.Signal == in.Stream.Signal &&
 		st.Tag == in.Stream.Tag && st.Generation == in.Stream.Generation {
 		return false, nil
 	}

@@ -30,8 +30,8 @@ func decide(in hub.Issuing) hub.Issued {
 	s, page := in.Stream, in.Page
 	out := hub.Issued{Base: s.Base, At: s.At, Tag: s.Tag, Signal: s.Signal, Generation: page.Party.Generation, Back: in.Back}
 	if s.Generation != page.Party.Generation {
-		out.Drop = true
-		out.Base, out.At, out.Tag, out.Signal = page.Head.Position, page.Head.Position, page.Head.Tag, page.Head.Position
+		out.Anew = true
+		out.Base, out.At, out.Tag = page.Head.Position, page.Head.Position, page.Head.Tag
 		out.Deliveries = []hub.Delivery{own(&s, "urn:test:feed-changed")}
 		return out
 	}
