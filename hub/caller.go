@@ -14,6 +14,8 @@ type Caller struct {
 	Token ID
 	// Scopes are what the credential may be used for. The faces ask (Need); the engine's verbs ask for the role.
 	Scopes []Scope
+	// Expires is when its token ends, 0 for never: that of an access token before the credential does.
+	Expires int64
 }
 
 // Actor is how the log names the caller: the id of its credential.
@@ -45,7 +47,7 @@ func (c Caller) Need(scopes ...Scope) error {
 // ErrUnauthenticated.
 func (h *Hub) Authenticate(ctx context.Context, bearer string) (Caller, error) {
 	now := h.now()
-	t, may, err := h.holder(ctx, bearer, now)
+	t, c, err := h.holder(ctx, bearer, now)
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && !t.runs(now):
 		return Caller{}, ErrUnauthenticated
@@ -53,5 +55,19 @@ func (h *Hub) Authenticate(ctx context.Context, bearer string) (Caller, error) {
 		return Caller{}, fmt.Errorf("authenticate: %w", err)
 	}
 	h.used.note(t.ID, now)
-	return Caller{Role: t.Role, Party: t.Party, Token: t.ID, Scopes: may}, nil
+	return c, nil
+}
+
+// still asks again whether a caller's token is good, for one that waited: it may have been revoked or have expired.
+// ErrUnauthenticated.
+func (h *Hub) still(ctx context.Context, c Caller) error {
+	now := h.now()
+	t, err := h.store.Token(ctx, c.Token)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && !t.runs(now), c.Expires != 0 && c.Expires <= now:
+		return ErrUnauthenticated
+	case err != nil:
+		return fmt.Errorf("authenticate again: %w", err)
+	}
+	return nil
 }

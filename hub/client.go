@@ -232,19 +232,22 @@ func (k *Keys) openAccess(text string) (a access, ok bool) {
 	return access{Credential: ID(plain[:16]), Expires: int64(binary.BigEndian.Uint64(plain[16:])), Scopes: ReadScopes(string(plain[24:]))}, true
 }
 
-// holder finds the credential behind a bearer token, and what this token may be used for.
-func (h *Hub) holder(ctx context.Context, bearer string, now int64) (*Token, []Scope, error) {
+// holder finds the credential behind a bearer token, and who calls with it.
+func (h *Hub) holder(ctx context.Context, bearer string, now int64) (*Token, Caller, error) {
 	if !strings.HasPrefix(bearer, accessHead) {
 		t, err := h.store.TokenByHash(ctx, sha256.Sum256([]byte(bearer)))
 		if err != nil {
-			return nil, nil, err
+			return nil, Caller{}, err
 		}
-		return t, t.Scopes, nil
+		return t, t.caller(t.Scopes, t.Expires), nil
 	}
 	a, ok := h.keys.openAccess(bearer)
 	if !ok || a.Expires <= now {
-		return nil, nil, ErrNotFound
+		return nil, Caller{}, ErrNotFound
 	}
 	t, err := h.store.Token(ctx, a.Credential)
-	return t, a.Scopes, err
+	if err != nil {
+		return nil, Caller{}, err
+	}
+	return t, t.caller(a.Scopes, a.Expires), nil
 }

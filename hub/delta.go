@@ -23,7 +23,8 @@ const (
 
 // Delta reads the next page of what the calling party may know: with no cursor a snapshot, then only changes; "now" for
 // a cursor at the head. An empty answer with nothing more waits up to wait for something to come. Each page is decided
-// under the grants as they stand when it is read. ErrCursorInvalid, ErrCursorExpired, ErrForbidden.
+// under the grants as they stand when it is read. ErrCursorInvalid, ErrCursorExpired, ErrForbidden; for who waits
+// ErrTooMany, and ErrUnauthenticated if its credential has ended meanwhile.
 func (h *Hub) Delta(ctx context.Context, c Caller, text string, limit int, wait time.Duration) (events.Page, error) {
 	if c.Role != RoleParty {
 		return events.Page{}, ErrForbidden
@@ -34,25 +35,38 @@ func (h *Hub) Delta(ctx context.Context, c Caller, text string, limit int, wait 
 	if wait < 0 || wait > MaxWait {
 		return events.Page{}, fmt.Errorf("%w: wait is 0 to %d seconds", ErrBadRequest, int(MaxWait.Seconds()))
 	}
+	wake := h.Wake()
+	page, err := h.deltaPage(ctx, c.Party, text, limit)
+	if err != nil || !idle(page) || wait == 0 || text == "now" {
+		return page, err
+	}
+	if !h.waits.enter(c.Party) {
+		return events.Page{}, fmt.Errorf("%w: calls that wait", ErrTooMany)
+	}
+	defer h.waits.leave(c.Party)
+	page, err = h.awaitPage(ctx, wake, c.Party, page, limit, wait)
+	if e := h.still(ctx, c); e != nil { // the last thing before the answer
+		return events.Page{}, e
+	}
+	return page, err
+}
+
+// idle reports whether a page tells nothing and none follows.
+func idle(p events.Page) bool { return len(p.Changes) == 0 && !p.More }
+
+// awaitPage reads on after an idle page until one is not, or there is no more time.
+func (h *Hub) awaitPage(ctx context.Context, wake <-chan struct{}, party ID, page events.Page, limit int, wait time.Duration) (events.Page, error) {
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
-	for {
-		wake := h.Wake()
-		page, err := h.deltaPage(ctx, c.Party, text, limit)
-		if err != nil || len(page.Changes) > 0 || page.More || wait == 0 || text == "now" {
-			return page, err
+	for idle(page) && h.rest(ctx, wake, deadline.C) {
+		wake = h.Wake()
+		next, err := h.deltaPage(ctx, party, page.Cursor, limit)
+		if err != nil {
+			return events.Page{}, err
 		}
-		text = page.Cursor
-		select {
-		case <-wake:
-		case <-deadline.C:
-			return page, nil
-		case <-h.closing:
-			return page, nil
-		case <-ctx.Done():
-			return page, ctx.Err()
-		}
+		page = next
 	}
+	return page, nil
 }
 
 func (h *Hub) deltaPage(ctx context.Context, party ID, text string, limit int) (events.Page, error) {

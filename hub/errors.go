@@ -30,6 +30,8 @@ var (
 	ErrNothingGranted = errors.New("grant allows nothing")
 	// ErrTooSoon: asked more often than allowed.
 	ErrTooSoon = errors.New("asked too often")
+	// ErrTooMany: as many of these are under way as may be at a time; each makes room by itself when it is over.
+	ErrTooMany = errors.New("as many are under way as may be")
 	// ErrSubjects: the stream leaves out as many subjects as it may (MaxExclusions).
 	ErrSubjects = errors.New("stream leaves out as many subjects as it may")
 	// ErrDisabled: the stream is disabled; nothing can be put in line on it.

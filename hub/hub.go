@@ -39,6 +39,7 @@ type Hub struct {
 
 	hints   hints
 	closing chan struct{} // closed when Run ends
+	waits   waits
 	used    uses
 	givenUp givenUp
 }

@@ -32,6 +32,11 @@ type Token struct {
 // runs reports whether the token is neither revoked nor expired.
 func (t Token) runs(now int64) bool { return t.Revoked == 0 && (t.Expires == 0 || t.Expires > now) }
 
+// caller is who calls with the credential, or with an access token that was got with it.
+func (t Token) caller(scopes []Scope, expires int64) Caller {
+	return Caller{Role: t.Role, Party: t.Party, Token: t.ID, Scopes: scopes, Expires: expires}
+}
+
 const tokenHead = "tdg_"
 
 // newToken makes a credential of 256 random bits, shown once.

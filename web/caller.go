@@ -87,6 +87,8 @@ func (g *gate) authenticate(next http.Handler) http.Handler {
 				return
 			default:
 				ctx = hub.WithCaller(ctx, caller)
+				// Of those who wait a token may end meanwhile.
+				out.unauthorized = `Bearer realm="tidings", error="invalid_token"`
 			}
 		}
 		next.ServeHTTP(out, r.WithContext(ctx))

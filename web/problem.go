@@ -47,6 +47,7 @@ var table = []problem{
 	{err: hub.ErrAgreementEnded, status: http.StatusGone, kind: events.ProblemAgreementEnded, title: "The agreement does not cover this subject any more; forget what you hold"},
 	{err: hub.ErrNoTransfer, status: http.StatusForbidden, kind: events.ProblemNoTransfer, title: "The grant allows notices, not values"},
 	{err: hub.ErrTooSoon, status: http.StatusTooManyRequests, kind: urn + "too-soon", title: "Asked too often", retry: 1},
+	{err: hub.ErrTooMany, status: http.StatusTooManyRequests, kind: urn + "too-many", title: "As many of these are under way as may be", retry: 10},
 	{err: hub.ErrSubjects, status: http.StatusTooManyRequests, kind: urn + "too-many-subjects", title: "The stream leaves out as many subjects as it may; add some again"},
 	{err: hub.ErrLimit, status: http.StatusConflict, kind: urn + "limit", title: "You have as many of these as you may"},
 	{err: hub.ErrConflict, status: http.StatusConflict, kind: urn + "conflict", title: "It was changed by someone else meanwhile"},

@@ -115,6 +115,7 @@ func faces() []web.Route {
 			panic("secret value")
 		})},
 		{Method: "GET", Pattern: "/fail", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return errors.New("disk on fire") })},
+		{Method: "GET", Pattern: "/lapsed", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrUnauthenticated })},
 		{Method: "GET", Pattern: "/busy", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrBusy })},
 		{Method: "GET", Pattern: "/socket", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			up := websocket.Upgrader{}
@@ -187,16 +188,17 @@ func TestCaller(t *testing.T) {
 		challenge string
 		headers   []string
 	}{
-		"none":          {401, "unauthenticated", "/party/7", `Bearer realm="tidings", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, nil},
-		"other scheme":  {401, "unauthenticated", "/party/7", `Bearer realm="tidings", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", "Basic eDp5"}},
-		"unknown":       {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", "Bearer tdg_x"}},
-		"empty":         {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", "Bearer"}},
-		"two":           {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good, "Authorization", good}},
-		"cut":           {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good[:len(good)-1]}},
-		"endless":       {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good + strings.Repeat("x", 2000)}},
-		"other role":    {403, "forbidden", "/operator", `Bearer realm="tidings", error="insufficient_scope", scope="operator"`, []string{"Authorization", good}},
-		"in query":      {400, "bad-request", "/party/7?access_token=" + f.token, `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, nil},
-		"in query, too": {400, "bad-request", "/party/7?access_token=x", `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, []string{"Authorization", good}},
+		"none":            {401, "unauthenticated", "/party/7", `Bearer realm="tidings", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, nil},
+		"other scheme":    {401, "unauthenticated", "/party/7", `Bearer realm="tidings", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", "Basic eDp5"}},
+		"unknown":         {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", "Bearer tdg_x"}},
+		"empty":           {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", "Bearer"}},
+		"two":             {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good, "Authorization", good}},
+		"cut":             {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good[:len(good)-1]}},
+		"endless":         {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good + strings.Repeat("x", 2000)}},
+		"ended meanwhile": {401, "unauthenticated", "/lapsed", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good}},
+		"other role":      {403, "forbidden", "/operator", `Bearer realm="tidings", error="insufficient_scope", scope="operator"`, []string{"Authorization", good}},
+		"in query":        {400, "bad-request", "/party/7?access_token=" + f.token, `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, nil},
+		"in query, too":   {400, "bad-request", "/party/7?access_token=x", `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, []string{"Authorization", good}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := *f
