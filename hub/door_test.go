@@ -3,28 +3,42 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"tidings/hub"
 	"tidings/hub/schema"
+	"tidings/hub/store/storetest"
 )
 
-// gate is a store with something to do before a commit.
+// gate is a store with something to do before a commit, and before an object is looked for.
 type gate struct {
 	hub.Store
 	commit func()
+	read   func(key string)
 }
 
 func (g gate) Commit(ctx context.Context, b hub.Batch) (hub.Receipt, error) {
-	g.commit()
+	if g.commit != nil {
+		g.commit()
+	}
 	return g.Store.Commit(ctx, b)
 }
 
+func (g gate) Entries(ctx context.Context, source string, keys []string) ([]*hub.Entry, error) {
+	if g.read != nil {
+		g.read(keys[0])
+	}
+	return g.Store.Entries(ctx, source, keys)
+}
+
 // gated puts a hub on the world's store, behind a gate.
-func (w *world) gated(commit func()) *hub.Hub {
+func (w *world) gated(g gate) *hub.Hub {
 	w.t.Helper()
-	return must(hub.Open(w.ctx(), gate{w.store, commit}, w.key, w.config()))(w.t)
+	g.Store = w.store
+	return must(hub.Open(w.ctx(), g, w.key, w.config()))(w.t)
 }
 
 func (w *world) report(name, title string) hub.Report {
@@ -64,13 +78,87 @@ func TestDecidedAgainInOrder(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
 		anna := w.person("anna", nil)
 		var once sync.Once
-		h := w.gated(func() { once.Do(func() { w.patch(anna, replace("title", "Cook")) }) })
+		h := w.gated(gate{commit: func() { once.Do(func() { w.patch(anna, replace("title", "Cook")) }) }})
 		results := must(h.Ingest(w.ctx(), hub.Report{Source: "test", Key: "anna", Gone: true}, w.report("anna", "Clerk")))(t)
 		if results[0].Kind != hub.Deleted || results[1].Kind != hub.Created {
 			t.Errorf("%+v", results)
 		}
 		if e, err := w.h.EntryByUserName(w.ctx(), "anna"); err != nil || e.ID == anna.ID {
 			t.Errorf("%+v, %v", e, err)
+		}
+	})
+}
+
+// A report whose caller gave up before it was taken is never applied: what was reported since would be undone by it.
+func TestGivenUpBeforeItWasTaken(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		commits, reads, release := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		var commit, read sync.Once
+		h := w.gated(gate{
+			commit: func() {
+				commit.Do(func() {
+					close(commits)
+					<-release
+				})
+			},
+			read: func(key string) {
+				if key == "bert" {
+					read.Do(func() { close(reads) })
+				}
+			},
+		})
+		var calls sync.WaitGroup
+		ingest := func(name string) {
+			calls.Go(func() {
+				if _, err := h.Ingest(w.ctx(), w.report(name, "Clerk")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ingest("anna")
+		<-commits
+		ingest("bert")
+		<-reads // whoever reads has the door, and keeps it until it is its turn
+		ctx, cancel := context.WithCancel(w.ctx())
+		cancel()
+		if _, err := h.Ingest(ctx, w.report("carla", "Clerk"), w.report("dora", "Clerk")); !errors.Is(err, context.Canceled) {
+			t.Errorf("given up: %v", err)
+		}
+		close(release)
+		calls.Wait()
+		w.person("carla", map[string]any{"title": "Cook"})
+		must(h.Ingest(w.ctx(), w.report("emil", "Clerk")))(t)
+		if e := must(w.h.EntryByUserName(w.ctx(), "carla"))(t); e.Attributes["title"] != "Cook" {
+			t.Errorf("undone by a report that was given up: %+v", e.Attributes)
+		}
+		if _, err := w.h.EntryByUserName(w.ctx(), "dora"); !errors.Is(err, hub.ErrNotFound) {
+			t.Errorf("made by a report that was given up: %v", err)
+		}
+	})
+}
+
+// What is left of a call that failed is not applied later either.
+func TestRestOfAFailedCall(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		var broken atomic.Bool
+		broken.Store(true)
+		h := w.faulty(func(verb string) storetest.Fault {
+			if verb == "Entries" && broken.Load() {
+				return storetest.Before
+			}
+			return storetest.Pass
+		})
+		var reports []hub.Report
+		for i := range 3000 { // several batches, the first of which fails
+			reports = append(reports, w.report(fmt.Sprint("p", i), "Clerk"))
+		}
+		if _, err := h.Ingest(w.ctx(), reports...); !errors.Is(err, storetest.ErrInjected) {
+			t.Errorf("%v", err)
+		}
+		broken.Store(false)
+		must(h.Ingest(w.ctx(), w.report("emil", "Clerk")))(t)
+		if _, total, err := h.Entries(w.ctx(), schema.User, hub.ID{}, 1); total != 1 || err != nil {
+			t.Errorf("%d people, %v", total, err)
 		}
 	})
 }

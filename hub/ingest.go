@@ -58,6 +58,27 @@ func (q *queue) take(n int) []*job {
 	return taken
 }
 
+// drop takes those of a call out of the queue that nobody took. They stand there one behind the other.
+func (q *queue) drop(jobs []*job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.IndexFunc(jobs, func(j *job) bool { return !over(j.taken) })
+	if i < 0 {
+		return
+	}
+	at := slices.Index(q.jobs, jobs[i])
+	q.jobs = slices.Delete(q.jobs, at, at+len(jobs)-i)
+}
+
+func over(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // Ingest compares reports with the stored entries and commits what differs, in the order given. It answers after the
 // commit. Callers that come while a transaction runs share the next one: whoever gets through the door first works for
 // all who wait. While one batch is committed the next is read and decided, unless they speak of the same objects. Each
@@ -77,6 +98,8 @@ func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 	for i, j := range jobs {
 		// The queue is served in order: once the last one is taken, all are.
 		if err := h.await(ctx, j, jobs[len(jobs)-1]); err != nil {
+			// Whoever came by later would take them, and undo what was reported since.
+			h.queue.drop(jobs)
 			return results, fmt.Errorf("ingest: %w", err)
 		}
 		results[i] = j.result
@@ -88,10 +111,8 @@ func (h *Hub) Ingest(ctx context.Context, reports ...Report) ([]Result, error) {
 func (h *Hub) await(ctx context.Context, j, last *job) error {
 	for {
 		door, taken := h.door, last.taken
-		select {
-		case <-taken:
+		if over(taken) {
 			door, taken = nil, nil
-		default:
 		}
 		select {
 		case <-j.done:
@@ -169,7 +190,7 @@ func (h *Hub) carry(ctx context.Context, jobs []*job, p *plan) {
 			return
 		}
 		// In the order in which they came: a report of a deleted object is about another one than a report before that.
-		if jobs = slices.DeleteFunc(jobs, (*job).answered); len(jobs) == 0 {
+		if jobs = slices.DeleteFunc(jobs, func(j *job) bool { return over(j.done) }); len(jobs) == 0 {
 			return
 		}
 		v, failed := h.load(ctx, jobs)
@@ -184,18 +205,9 @@ func (h *Hub) carry(ctx context.Context, jobs []*job, p *plan) {
 // answer gives those an error that have no answer yet.
 func answer(jobs []*job, err error) {
 	for _, j := range jobs {
-		if !j.answered() {
+		if !over(j.done) {
 			j.finish(Result{}, err)
 		}
-	}
-}
-
-func (j *job) answered() bool {
-	select {
-	case <-j.done:
-		return true
-	default:
-		return false
 	}
 }
 
