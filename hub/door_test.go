@@ -162,3 +162,17 @@ func TestRestOfAFailedCall(t *testing.T) {
 		}
 	})
 }
+
+// Reports of one object that follow one another at leisure are read once each.
+func TestReadOnce(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		reads := 0
+		h := w.gated(gate{read: func(string) { reads++ }})
+		for i := range 3 {
+			must(h.Ingest(w.ctx(), w.report("anna", fmt.Sprint("title", i))))(t)
+		}
+		if reads != 3 {
+			t.Errorf("3 reports took %d reads", reads)
+		}
+	})
+}

@@ -152,9 +152,9 @@ func (h *Hub) lead(ctx context.Context) {
 	if len(jobs) == 0 {
 		return
 	}
+	h.landed(jobs, nil)
 	v, failed := h.load(ctx, jobs)
-	if h.flight != nil && h.flight.meets(jobs, v) {
-		<-h.flight.over
+	if h.landed(jobs, v) {
 		v, failed = h.load(ctx, jobs)
 	}
 	if failed != nil {
@@ -173,6 +173,17 @@ func (h *Hub) lead(ctx context.Context) {
 		defer cancel()
 		h.carry(ctx, jobs, p)
 	}()
+}
+
+// landed waits until what the jobs, or the view that was read for them, speak of is no more in flight, and reports
+// whether it was.
+func (h *Hub) landed(jobs []*job, v *view) bool {
+	if f := h.flight; f != nil && f.meets(jobs, v) {
+		<-f.over
+		h.flight = nil
+		return true
+	}
+	return false
 }
 
 // carry commits a batch, and decides again what has to be, until everybody is answered.
