@@ -108,6 +108,26 @@ func (c *connector) serve(conn net.Conn, to string) {
 	back.Wait()
 }
 
+// TestProxiedAddresses: behind a proxy nothing is judged when dialling, so a URL that names a refused address, however it is
+// written, is refused before the proxy is asked.
+func TestProxiedAddresses(t *testing.T) {
+	out := Outward{Proxy: &url.URL{Scheme: "http", Host: "proxy.example"}}
+	for _, host := range []string{
+		"100.100.100.200", "100.100.100.200.", "100.100.100.200..", "168.63.129.16.", "[64:ff9b::a00:1]", "10.0.0.1.", "localhost.",
+		"100。100。100。200", "１００.100.100.２００", "１００．１００．１００．２００", "１００．１００．１００．２００．",
+	} {
+		u := must(url.Parse("https://" + host + "/events"))(t)
+		if out.admits(u) == nil {
+			t.Errorf("%s is asked for", host)
+		}
+	}
+	for _, host := range []string{"example.com", "example.com.", "8.8.8.8", "8.8.8.8.", "xn--bcher-kva.example"} {
+		if err := out.admits(must(url.Parse("https://" + host + "/events"))(t)); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
 // TestProxy: pushes go through the operator's proxy, which sees a name and no token; what names an inner address itself is
 // refused before the proxy is asked.
 func TestProxy(t *testing.T) {

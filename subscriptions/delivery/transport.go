@@ -10,8 +10,10 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"code.dny.dev/ssrf"
 
@@ -85,17 +87,19 @@ func (o Outward) guardian() *ssrf.Guardian {
 }
 
 // admits judges a URL before it is asked for: it must be https, and behind a proxy, which connects where we cannot see, it
-// must not name an address of the inside itself.
+// must not name an address of the inside itself. The transport writes the digits and dots of other scripts as ours before
+// it asks the proxy; a name in another script has its form in ASCII (xn--…), and has to be given in it.
 func (o Outward) admits(u *url.URL) error {
+	host := strings.TrimSuffix(u.Hostname(), ".")
 	switch {
 	case u.Scheme != "https" && !o.Insecure:
 		return errNoTLS
 	case o.Proxy == nil:
 		return nil // judged when connecting
-	case subscriptions.InsideHost(u.Hostname(), o.allowed()):
+	case strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }), subscriptions.InsideHost(u.Hostname(), o.allowed()):
 		return errInside
 	}
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+	if addr, err := netip.ParseAddr(host); err == nil {
 		return o.guardian().SafeAddr(addr.Unmap())
 	}
 	return nil
