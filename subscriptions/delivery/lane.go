@@ -80,7 +80,7 @@ func (p *Pusher) fly(ctx context.Context, l *lane) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.running = false
+	l.running, l.used = false, time.Now() // the leases may come back, and what was learned of the receiver still holds
 }
 
 // retire ends a lane's flying if nothing is under way and nobody prodded it meanwhile.
