@@ -69,7 +69,7 @@ func NewLive(engine LiveEngine, log *slog.Logger) *Live {
 		engine: engine, log: log,
 		perParty: 10_000, total: 50_000, queue: 256 << 10,
 		fresh: 50 * time.Millisecond, keepalive: 25 * time.Second, writeTime: 10 * time.Second, closeTime: 3 * time.Second,
-		age: 6 * time.Hour, wait: 30 * time.Second, drain: 4 * time.Second,
+		age: 6 * time.Hour, wait: 30 * time.Second, drain: drainTime,
 		tails: map[hub.ID]*tail{},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
@@ -86,11 +86,27 @@ func NewLive(engine LiveEngine, log *slog.Logger) *Live {
 	return l
 }
 
+// drainTime is over how much time sockets are closed at most when the process stops.
+const drainTime = 4 * time.Second
+
 // longestStep is the longest pause between two sockets that are sent away.
 const longestStep = 50 * time.Millisecond
 
-// Run waits for the end of ctx and then sends everybody away, spread over a while, so that they do not all knock at the
-// other nodes at once.
+// spread ends one socket after another: those who come back are not all to knock at the other nodes at once. A few need no
+// spreading, and whoever stops the program waits for it.
+func spread[S any](sockets []S, over time.Duration, end func(S)) {
+	step := min(over/time.Duration(max(1, len(sockets))), longestStep)
+	tick := time.NewTicker(max(step, time.Microsecond))
+	defer tick.Stop()
+	for i, s := range sockets {
+		if i > 0 {
+			<-tick.C
+		}
+		end(s)
+	}
+}
+
+// Run waits for the end of ctx and then sends everybody away, spread over a while.
 func (l *Live) Run(ctx context.Context) error {
 	defer l.stop()
 	<-ctx.Done()
@@ -101,16 +117,7 @@ func (l *Live) Run(ctx context.Context) error {
 		all = append(all, t.all()...)
 	}
 	l.mu.Unlock()
-	// A few sockets need no spreading, and whoever stops the program waits for it.
-	step := min(l.drain/time.Duration(max(1, len(all))), longestStep)
-	tick := time.NewTicker(max(step, time.Microsecond))
-	defer tick.Stop()
-	for i, who := range all {
-		if i > 0 {
-			<-tick.C
-		}
-		who.end(events.CloseReconnect)
-	}
+	spread(all, l.drain, func(who listener) { who.end(events.CloseReconnect) })
 	gone := make(chan struct{})
 	go func() { l.open.Wait(); close(gone) }()
 	patience := time.NewTimer(l.writeTime + l.closeTime)

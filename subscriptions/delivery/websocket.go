@@ -79,8 +79,8 @@ func NewWebsocket(engine WebsocketEngine, log *slog.Logger) *Websocket {
 	return w
 }
 
-// Run waits for the end of ctx and then sends every receiver away, to come back to another node. What they had not
-// acknowledged is owed again at once.
+// Run waits for the end of ctx and then sends every receiver away, spread over a while, to come back to another node. What
+// they had not acknowledged is owed again at once.
 func (w *Websocket) Run(ctx context.Context) error {
 	defer w.stop()
 	<-ctx.Done()
@@ -91,9 +91,7 @@ func (w *Websocket) Run(ctx context.Context) error {
 		links = append(links, l)
 	}
 	w.mu.Unlock()
-	for _, l := range links {
-		go l.end(events.CloseReconnect, stops)
-	}
+	spread(links, drainTime, func(l *link) { go l.end(events.CloseReconnect, stops) })
 	gone := make(chan struct{})
 	go func() { w.open.Wait(); close(gone) }()
 	patience := time.NewTimer(w.writeTime + w.closeTime)

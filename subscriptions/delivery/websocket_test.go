@@ -637,6 +637,26 @@ func TestWebsocketStops(t *testing.T) {
 	h.settles(k, s)
 }
 
+// TestWebsocketsStopSpread: receivers that are sent away come back, and are not all to come at once.
+func TestWebsocketsStopSpread(t *testing.T) {
+	h := newSocketHouse(t)
+	var all []*taker
+	for range 6 {
+		all = append(all, h.connect(h.node))
+	}
+	eventually(t, "all are in", func() bool { h.node.mu.Lock(); defer h.node.mu.Unlock(); return len(h.node.links) == len(all) })
+	began := time.Now()
+	go h.node.stop()
+	for _, k := range all {
+		if code := k.closed(); code != events.CloseReconnect {
+			t.Errorf("closed with %d", code)
+		}
+	}
+	if took := time.Since(began); took < time.Duration(len(all)-1)*longestStep {
+		t.Errorf("all were sent away within %v", took)
+	}
+}
+
 // TestWebsocketsShare: sockets of one stream, at two nodes, share what there is: everything is told once.
 func TestWebsocketsShare(t *testing.T) {
 	h := newSocketHouse(t)
