@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,7 +30,7 @@ type Ticket struct {
 }
 
 // NewTicket makes a single-use ticket for a browser of the calling party. Unknown and ungranted subjects are ignored,
-// not reported: the answer is the same. ErrLimit, ErrForbidden.
+// not reported: the answer is the same. ErrTooMany, ErrForbidden.
 func (h *Hub) NewTicket(ctx context.Context, c Caller, subjects []events.Subject) (string, time.Duration, error) {
 	if c.Role != RoleParty {
 		return "", 0, ErrForbidden
@@ -85,7 +86,7 @@ func (s *sector) named(issuer string, subject events.Subject) (ID, error) {
 	return ID{}, ErrNotFound
 }
 
-// Renew makes the next ticket of a browser that polls.
+// Renew makes the next ticket of a browser that polls. ErrTooMany.
 func (h *Hub) Renew(ctx context.Context, t *Ticket) (string, error) {
 	secret := make([]byte, 24)
 	rand.Read(secret)
@@ -96,7 +97,11 @@ func (h *Hub) Renew(ctx context.Context, t *Ticket) (string, error) {
 		Value:   h.keys.sealed(mustJSON(t), key),
 		Expires: h.now() + TicketLife.Microseconds(),
 	}
-	if err := h.store.Keep(ctx, r, MaxTickets); err != nil {
+	err := h.store.Keep(ctx, r, MaxTickets)
+	if errors.Is(err, ErrLimit) {
+		err = ErrTooMany // they end by themselves
+	}
+	if err != nil {
 		return "", fmt.Errorf("keep ticket: %w", err)
 	}
 	return text, nil

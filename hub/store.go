@@ -30,7 +30,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrTaken: the userName or key belongs to another entry.
 	ErrTaken = errors.New("already taken")
-	// ErrLimit: a bound on what a caller may grow was reached.
+	// ErrLimit: a bound on what a caller may grow was reached; something has to go first.
 	ErrLimit = errors.New("limit reached")
 	// ErrInUse: something else still needs it.
 	ErrInUse = errors.New("still in use")

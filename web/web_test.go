@@ -116,6 +116,7 @@ func faces() []web.Route {
 		})},
 		{Method: "GET", Pattern: "/fail", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return errors.New("disk on fire") })},
 		{Method: "GET", Pattern: "/lapsed", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrUnauthenticated })},
+		{Method: "GET", Pattern: "/crowded", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrTooMany })},
 		{Method: "GET", Pattern: "/busy", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrBusy })},
 		{Method: "GET", Pattern: "/socket", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			up := websocket.Upgrader{}
@@ -263,6 +264,9 @@ func TestErrors(t *testing.T) {
 	f.problem(500, "internal", "GET", "/fail", "")
 	if a := f.problem(503, "busy", "GET", "/busy", ""); a.header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
+	}
+	if a := f.problem(429, "too-many", "GET", "/crowded", ""); a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After where room is made by itself")
 	}
 	a := f.problem(500, "internal", "GET", "/panic/personal", "")
 	if strings.Contains(a.raw, "secret") {

@@ -193,7 +193,7 @@ func (p *Poll) next(ctx context.Context, stream *hub.Stream, request events.Poll
 		return out, more, err
 	}
 	if !p.enter(stream.Party) {
-		return nil, false, fmt.Errorf("%w: polls that wait", hub.ErrLimit)
+		return nil, false, fmt.Errorf("%w: polls that wait", hub.ErrTooMany)
 	}
 	defer p.leave(stream.Party)
 	deadline := time.NewTimer(p.wait)

@@ -145,7 +145,7 @@ func (w *Websocket) enter(party hub.ID) error {
 	case w.stopping || w.all >= w.total:
 		return errFull
 	case w.joined[party] >= w.perParty:
-		return fmt.Errorf("%w: sockets of the party", hub.ErrLimit)
+		return fmt.Errorf("%w: sockets of the party", hub.ErrTooMany)
 	}
 	w.all++
 	w.joined[party]++
