@@ -58,9 +58,9 @@ func (h *Hub) Authenticate(ctx context.Context, bearer string) (Caller, error) {
 	return c, nil
 }
 
-// still asks again whether a caller's token is good, for one that waited: it may have been revoked or have expired.
+// Still asks again whether a caller's token is good, for one that waited: it may have been revoked or have expired.
 // ErrUnauthenticated.
-func (h *Hub) still(ctx context.Context, c Caller) error {
+func (h *Hub) Still(ctx context.Context, c Caller) error {
 	now := h.now()
 	t, err := h.store.Token(ctx, c.Token)
 	switch {

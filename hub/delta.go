@@ -45,7 +45,7 @@ func (h *Hub) Delta(ctx context.Context, c Caller, text string, limit int, wait 
 	}
 	defer h.waits.leave(c.Party)
 	page, err = h.awaitPage(ctx, wake, c.Party, page, limit, wait)
-	if e := h.still(ctx, c); e != nil { // the last thing before the answer
+	if e := h.Still(ctx, c); e != nil { // the last thing before the answer
 		return events.Page{}, e
 	}
 	return page, err

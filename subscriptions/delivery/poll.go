@@ -39,6 +39,7 @@ const (
 type PollEngine interface {
 	Wake() <-chan struct{}
 	Closing() <-chan struct{}
+	Still(ctx context.Context, c hub.Caller) error
 	Stream(ctx context.Context, c hub.Caller, id string) (*hub.Stream, error)
 	NextTokens(ctx context.Context, stream hub.ID, owner string, busy time.Duration, n int) (out []hub.Outgoing, more bool, err error)
 	Waiting(ctx context.Context, stream hub.ID) (bool, error)
@@ -72,7 +73,12 @@ func NewPoll(engine PollEngine, log *slog.Logger) *Poll {
 // ServeHTTP takes what the receiver reports and answers with what is next, waiting for it if need be.
 func (p *Poll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	stream, request, err := p.read(w, r)
+	caller, known := hub.CallerFrom(ctx)
+	if !known {
+		p.refuse(w, r, hub.ErrUnauthenticated)
+		return
+	}
+	stream, request, err := p.read(w, r, caller)
 	if err != nil {
 		p.refuse(w, r, err)
 		return
@@ -81,7 +87,7 @@ func (p *Poll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, err)
 		return
 	}
-	out, more, err := p.next(ctx, stream, request)
+	out, more, err := p.next(ctx, caller, stream, request)
 	if err != nil {
 		p.refuse(w, r, err)
 		return
@@ -101,12 +107,8 @@ type wrong struct{ problem }
 func (e wrong) Error() string { return e.Title }
 
 // read finds whose stream it is and what is asked. The stream comes first: what a stranger sends is not even parsed.
-func (p *Poll) read(w http.ResponseWriter, r *http.Request) (*hub.Stream, events.PollRequest, error) {
+func (p *Poll) read(w http.ResponseWriter, r *http.Request, caller hub.Caller) (*hub.Stream, events.PollRequest, error) {
 	var request events.PollRequest
-	caller, known := hub.CallerFrom(r.Context())
-	if !known {
-		return nil, request, hub.ErrUnauthenticated
-	}
 	stream, err := p.streamOf(r.Context(), caller, r.PathValue("stream_id"), events.MethodPoll)
 	if err != nil {
 		return nil, request, err
@@ -172,7 +174,7 @@ func (p *Poll) settle(ctx context.Context, stream hub.ID, request events.PollReq
 
 // next begins what is next on the stream. Unless it has to return immediately it waits for something to come, no longer
 // than the wait and no longer than the client does. A stream that is not enabled has nothing to send (ST-11).
-func (p *Poll) next(ctx context.Context, stream *hub.Stream, request events.PollRequest) (out []hub.Outgoing, more bool, err error) {
+func (p *Poll) next(ctx context.Context, caller hub.Caller, stream *hub.Stream, request events.PollRequest) (out []hub.Outgoing, more bool, err error) {
 	limit := maxPollSets
 	if request.MaxEvents != nil {
 		limit = min(limit, *request.MaxEvents)
@@ -205,6 +207,13 @@ func (p *Poll) next(ctx context.Context, stream *hub.Stream, request events.Poll
 		}
 		if !p.hold(ctx, wake, deadline.C) {
 			return nil, false, nil
+		}
+		// While it waited the credential may have ended, and the stream too, or gone over to another method (TestPollLosesItsRight).
+		if err = p.engine.Still(ctx, caller); err != nil {
+			return nil, false, err
+		}
+		if _, err = p.streamOf(ctx, caller, stream.ID.String(), events.MethodPoll); err != nil {
+			return nil, false, err
 		}
 	}
 }

@@ -117,10 +117,15 @@ func only(t testing.TB, a events.PollResponse) set {
 	return s
 }
 
-// counted is an engine that counts what was settled.
+// counted is an engine that counts what was settled, and looks for tokens.
 type counted struct {
 	PollEngine
-	settled atomic.Int32
+	settled, looked atomic.Int32
+}
+
+func (c *counted) NextTokens(ctx context.Context, stream hub.ID, owner string, busy time.Duration, n int) ([]hub.Outgoing, bool, error) {
+	defer c.looked.Add(1)
+	return c.PollEngine.NextTokens(ctx, stream, owner, busy, n)
 }
 
 func (c *counted) Settle(ctx context.Context, stream hub.ID, outcomes []hub.Outcome) error {
@@ -249,6 +254,51 @@ func TestPollAbandoned(t *testing.T) {
 	h.waiters(0)
 	h.person("ann", "Chief")
 	only(t, h.ask(atOnce))
+}
+
+// TestPollLosesItsRight: I4, I10. What was revoked, deleted or changed while a poll waits ends the wait, and its caller is
+// told nothing; the tokens are still owed.
+func TestPollLosesItsRight(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(h *pollHouse) error
+		want int
+	}{
+		"revoked": {func(h *pollHouse) error { return h.RevokeToken(h.ctx, h.p.caller.Token) }, 401},
+		"deleted": {func(h *pollHouse) error { return h.DeleteStream(h.ctx, h.p.caller, h.stream.ID.String()) }, 404},
+		"pushed": {func(h *pollHouse) error {
+			_, err := h.UpdateStream(h.ctx, h.p.caller, h.stream.ID.String(), func(_ hub.Stream, s *subscriptions.Settings) error {
+				s.Delivery = subscriptions.Delivery{Method: events.MethodPush, EndpointURL: "https://hook.example.org/"}
+				return nil
+			})
+			return err
+		}, 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newPollHouse(t, func(p *Poll) { p.wait = time.Minute })
+			type answer struct {
+				code int
+				text string
+			}
+			answers := make(chan answer, 1)
+			go func() {
+				code, text, _ := h.request(h.ctx, &h.p.caller, h.stream.ID.String(), "application/json", `{}`)
+				answers <- answer{code, text}
+			}()
+			eventually(t, "it looked", func() bool { return h.settled.looked.Load() > 0 })
+			if err := c.end(h); err != nil {
+				t.Fatal(err)
+			}
+			h.person("ann", "Chief")
+			if got := <-answers; got.code != c.want {
+				t.Errorf("%d %s, want %d", got.code, got.text, c.want)
+			}
+			if name == "revoked" {
+				if out, _, err := h.NextTokens(h.ctx, h.stream.ID, "test", time.Second, 10); err != nil || len(out) != 1 {
+					t.Errorf("owed: %d, %v", len(out), err)
+				}
+			}
+		})
+	}
 }
 
 // TestWaitingPollsBounded: I11.
