@@ -86,9 +86,8 @@ var findings = []finding{
 		WHERE d.signal <> 0 AND NOT EXISTS (SELECT FROM signal s WHERE s.position = d.signal)`},
 	{"token {n} of delivery {id}: the delivery is missing or was not sent", `SELECT t.delivery, t.n FROM set_token t
 		LEFT JOIN delivery d ON d.id = t.delivery WHERE d.id IS NULL OR NOT d.sent`},
-	{"token {n} of delivery {id}: settled, but its bytes are left, or not settled without bytes", `SELECT t.delivery, t.n
-		FROM set_token t JOIN delivery d ON d.id = t.delivery
-		WHERE t.settled AND t.compact IS NOT NULL OR NOT t.settled AND t.compact IS NULL AND NOT d.void`},
+	{"token {n} of delivery {id}: settled or void, but its bytes are left, or neither, without bytes", `SELECT t.delivery, t.n
+		FROM set_token t JOIN delivery d ON d.id = t.delivery WHERE (t.settled OR d.void) <> (t.compact IS NULL)`},
 	{"delivery {id}: sent, but has no token (place {n})", `SELECT d.id, d.position FROM delivery d
 		WHERE d.sent AND NOT EXISTS (SELECT FROM set_token t WHERE t.delivery = d.id)`},
 	{"dead letter {id}: its stream is missing or another party's ({n})", `SELECT l.id, l.time FROM dead_letter l

@@ -130,7 +130,8 @@ var rules = []rule{
 	{"dead letter that still quotes a receiver about an entry that is gone", "SELECT l.id FROM dead_letter l LEFT JOIN entry e ON e.id = l.entry " +
 		"WHERE l.entry IS NOT NULL AND l.description IS NOT NULL AND (e.id IS NULL OR e.deleted <> 0)"},
 	{"token without its delivery", "SELECT t.delivery FROM security_event_token t LEFT JOIN delivery d ON d.id = t.delivery WHERE d.id IS NULL"},
-	{"settled token that was not erased, or the other way round, of", "SELECT delivery FROM security_event_token WHERE (settled <> 0) <> (compact IS NULL)"},
+	{"settled or void token that was not erased, or the other way round, of", "SELECT t.delivery FROM security_event_token t JOIN delivery d ON d.id = t.delivery " +
+		"WHERE (t.settled <> 0 OR d.void <> 0) <> (t.compact IS NULL)"},
 	{"sent delivery without a token, or the other way round", "SELECT d.id FROM delivery d WHERE d.sent <> " +
 		"EXISTS (SELECT 1 FROM security_event_token t WHERE t.delivery = d.id)"},
 }

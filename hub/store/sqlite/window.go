@@ -64,7 +64,7 @@ func (c *conn) withTokens(ds []hub.Delivery) error {
 }
 
 // keep writes what a rule left of some deliveries. Their tokens stay as they are, except that what has not been sent
-// has none and a settled one has no bytes.
+// has none, and a settled one and those of what is void have no bytes.
 func (c *conn) keep(k hub.Kept) error {
 	for _, d := range k.Put {
 		if err := c.putDelivery(d); err != nil {
@@ -94,6 +94,11 @@ func (c *conn) putDelivery(d hub.Delivery) error {
 	}
 	if !d.Sent {
 		return c.exec("DELETE FROM security_event_token WHERE delivery = ?", d.ID[:])
+	}
+	if d.Void { // what may never leave again is not kept until its attempt ends, which a node that died does not tell
+		if err := c.exec("UPDATE security_event_token SET compact = NULL WHERE delivery = ?", d.ID[:]); err != nil {
+			return err
+		}
 	}
 	for i, t := range d.Tokens {
 		if !t.Settled {

@@ -224,6 +224,34 @@ var sendTests = map[string]func(f *fixture){
 		}
 	},
 
+	"nothing is kept of what ended under way": func(f *fixture) {
+		_, e, _, s := f.changed()
+		jti := f.send(s)
+		f.commit(f.deletion(f.entry(e.ID)))
+		f.check()
+		f.silent("token " + jti)
+		_, _, g, t := f.changed()
+		jti = f.send(t)
+		f.revoke(g)
+		f.silent("token " + jti)
+	},
+
+	"its tokens are answered one by one": func(f *fixture) { // I5
+		_, _, g, s := f.changed()
+		a := f.several(f.one(s), 2)
+		f.begin(a)
+		f.revoke(g)
+		f.issue(s)
+		f.settle(s, subscriptions.Done, 0, a.Tokens[0].JTI)
+		if len(f.sendable(s)) != 0 {
+			f.Error("the removal may go before the attempt has ended")
+		}
+		f.settle(s, subscriptions.Done, 0, a.Tokens[1].JTI)
+		if d := f.one(s).Delivery; d.Kind != consent.Removed {
+			f.Errorf("%+v", d)
+		}
+	},
+
 	"revoked and deleted": func(f *fixture) { // I5: the removal outlives the entry
 		_, e, g, s := f.changed()
 		f.settle(s, subscriptions.Done, 0, f.send(s))
