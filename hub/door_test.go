@@ -176,3 +176,23 @@ func TestReadOnce(t *testing.T) {
 		}
 	})
 }
+
+// Reports of one object that meet in a batch share a transaction, not their causes: a signal names who raised it.
+func TestSignalNamesItsCause(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "title")
+		head := must(w.h.Head(w.ctx()))(t)
+		must(w.h.Ingest(w.ctx(),
+			hub.Report{Entry: anna.ID, Actor: "clerk", Txn: "1", Patch: patchBody(t, replace("title", "Cook"))},
+			hub.Report{Entry: anna.ID, Actor: "boss", Source: "payroll", Txn: "2", Patch: patchBody(t, replace("active", false))}))(t)
+		lines := must(w.h.Changes(w.ctx(), head.Position, 10))(t)
+		if len(lines) != 3 {
+			t.Fatalf("%+v", lines)
+		}
+		if l := lines[2]; l.Kind != hub.Signalled || l.Actor != "boss" || l.Source != "payroll" || l.Txn != "2" {
+			t.Errorf("%+v", l)
+		}
+	})
+}

@@ -17,7 +17,7 @@ func (d *draft) raise(kind ChangeKind, names []string, next schema.Resource, r R
 	}
 	signal := func(s subscriptions.Signal) {
 		raised = append(raised, Signal{Entry: d.entry.ID, Type: s.Type, Covers: s.Covers(), plain: &s,
-			Expires: now + SignalLife.Microseconds(), Actor: r.Actor, Txn: r.Txn, Time: now})
+			Expires: now + SignalLife.Microseconds(), Actor: r.Actor, Source: r.Source, Txn: r.Txn, Time: now})
 	}
 	if kind == DisabledEntry {
 		signal(subscriptions.Signal{Type: events.SessionRevoked})

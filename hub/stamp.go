@@ -87,6 +87,11 @@ func (c Change) Mask() uint64 {
 	return schema.Mask(c.Attributes...)
 }
 
+// Line is the signal's line of the log. Reports that share an item each have their own cause, and a signal names its own.
+func (s Signal) Line() Change {
+	return Change{Kind: Signalled, Entry: s.Entry, Actor: s.Actor, Source: s.Source, Txn: s.Txn, Time: s.Time}
+}
+
 // Mask is the index by which stores find the grants that a signal may concern.
 func (s Signal) Mask() uint64 {
 	if s.Covers == "" {

@@ -97,8 +97,8 @@ type Signal struct {
 	Time    int64
 	// Party is the only one to be told; zero for all that it concerns. Once it is raised its rows say so.
 	Party ID
-	// Actor raised it, where no other line of its item says who; it stands in the log only.
-	Actor string
+	// Actor raised it, from Source; they stand in the log only.
+	Actor, Source string
 
 	plain *subscriptions.Signal // before it is sealed
 }

@@ -346,7 +346,7 @@ func (c *commit) apply(it *hub.Item) {
 	}
 	for i := range it.Signals {
 		if !erases(it, it.Signals[i].Entry) {
-			c.raise(it, &it.Signals[i])
+			c.raise(&it.Signals[i])
 		}
 	}
 	if it.Cookie != nil {
@@ -509,19 +509,10 @@ func (c *commit) stamp(l hub.Change, after hub.ID) (last hub.ID, done bool) {
 }
 
 // raise appends a signal's line and finds the parties it concerns. Nobody concerned: nothing is kept of its payload.
-func (c *commit) raise(it *hub.Item, s *hub.Signal) {
-	l := hub.Change{Kind: hub.Signalled, Entry: s.Entry, Actor: s.Actor, Txn: s.Txn}
-	if len(it.Lines) > 0 {
-		l.Actor, l.Source, l.Txn = it.Lines[0].Actor, it.Lines[0].Source, it.Lines[0].Txn
-	}
-	if s.Time != 0 {
-		l.Time = s.Time
-	}
+func (c *commit) raise(s *hub.Signal) {
+	l := s.Line()
 	c.take(&l)
 	s.Position, s.Time = l.Position, l.Time
-	if s.Txn == "" {
-		s.Txn = l.Txn
-	}
 	e, before := c.entries[s.Entry].Entry, len(c.told)
 	if f := c.feeds[s.Entry]; f != nil {
 		for _, g := range f.grants {

@@ -354,7 +354,7 @@ func (t *commit) apply(it *hub.Item) error {
 		}
 	}
 	for i := range it.Signals {
-		if err := t.raise(&it.Signals[i], it.Lines); err != nil {
+		if err := t.raise(&it.Signals[i]); err != nil {
 			return err
 		}
 	}

@@ -221,17 +221,14 @@ func (t *commit) removeParty(id hub.ID) error {
 }
 
 // raise makes a signal a line, and keeps it for the parties that it concerns at this moment.
-func (t *commit) raise(s *hub.Signal, lines []hub.Change) error {
+func (t *commit) raise(s *hub.Signal) error {
 	e := t.entries[s.Entry]
 	if e.Deleted != 0 {
 		return nil // the removal says all
 	}
-	l := hub.Change{Entry: s.Entry, Kind: hub.Signalled, Actor: s.Actor, Txn: s.Txn, Time: s.Time}
-	if len(lines) > 0 {
-		l.Actor, l.Source, l.Txn = lines[0].Actor, lines[0].Source, lines[0].Txn
-	}
+	l := s.Line()
 	t.append(&l)
-	s.Position, s.Time, s.Txn = l.Position, l.Time, l.Txn
+	s.Position, s.Time = l.Position, l.Time
 	parties, err := t.hearers(*s, e)
 	if err != nil || len(parties) == 0 {
 		return err

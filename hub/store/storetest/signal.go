@@ -63,11 +63,12 @@ var signalTests = map[string]func(f *fixture){
 			streams[name] = f.stream(p)
 		}
 		it := f.newSignal(e.ID, "emails", "old")
-		l := f.line(hub.Updated, e.ID, "locale")
-		it.Lines = []hub.Change{l}
+		it.Lines = []hub.Change{f.line(hub.Updated, e.ID, "locale")}
+		own := &it.Signals[0]
+		own.Actor, own.Source = f.word(), f.word()
 		f.commit(it)
 		lines := f.lines(f.head().Position - 2)
-		if lines[1].Kind != hub.Signalled || lines[1].Txn != l.Txn || lines[1].Actor != l.Actor || lines[1].Source != l.Source {
+		if l := lines[1]; l.Kind != hub.Signalled || l.Txn != own.Txn || l.Actor != own.Actor || l.Source != own.Source {
 			f.Errorf("%+v", lines)
 		}
 		for name, want := range map[string]bool{"covered": true, "all": true, "uncovered": false, "transfer": false, "none": false, "narrow": false} {
