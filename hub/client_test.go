@@ -221,3 +221,32 @@ func TestReplayAtASlowClock(t *testing.T) {
 		}
 	})
 }
+
+// Only what the hub sealed, and only until it expires, is told from what anybody can make up without a look into the store.
+func TestGenuine(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{Name: "shop"})
+		token, secret, err := w.h.AddToken(w.ctx(), hub.TokenRequest{Role: hub.RoleParty, Party: p.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		access := must(w.h.Access(w.ctx(), hub.Proof{Client: p.ID.String(), Secret: secret}, nil))(t).Token
+		altered := []byte(access)
+		altered[len(altered)/2] ^= 1
+		for text, want := range map[string]bool{access: true, string(altered): false, secret: false, "": false, "tda_": false, w.now(p): false} {
+			if w.h.Genuine(text) != want {
+				t.Errorf("%q: %v", text, !want)
+			}
+		}
+		if err := w.h.RevokeToken(w.ctx(), token.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.h.Authenticate(w.ctx(), access); !errors.Is(err, hub.ErrUnauthenticated) {
+			t.Errorf("genuine, and revoked: %v", err)
+		}
+		w.clock = w.clock.Add(hub.AccessLife)
+		if w.h.Genuine(access) {
+			t.Error("it has expired")
+		}
+	})
+}

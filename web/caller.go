@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"tidings/hub"
@@ -17,6 +16,9 @@ import (
 // Authenticator finds who holds a bearer token; hub.ErrUnauthenticated for one that nobody holds.
 type Authenticator interface {
 	Authenticate(ctx context.Context, bearer string) (hub.Caller, error)
+	// Genuine says, without a look into the store, that the hub itself made the token and that it has not expired; that of
+	// a token which was made up it says of none.
+	Genuine(bearer string) bool
 }
 
 // maxToken bounds a bearer token in bytes; the hub's own are shorter.
@@ -29,31 +31,37 @@ type gate struct {
 	auth Authenticator
 	// resource is where the metadata is that tells a stranger how to get a token (RFC 9728 section 5.1).
 	resource string
-	proxies  []netip.Prefix
 
-	party, staff, failures *Limiter
+	party, staff, failures, strangers *Limiter
 	// known are hashes of tokens that were good of late: a stranger at the same address cannot shut them out.
 	known recent[struct{}]
 }
 
-// caller finds who holds the token. An address that failed too often is not even looked up.
+// caller finds who holds the token. What comes from an address that failed too often is not even looked up, unless no
+// stranger can have made it up: then it is counted for itself, should its credential have been revoked.
 func (g *gate) caller(r *http.Request, token string) (hub.Caller, error) {
 	sum := sha256.Sum256([]byte(token))
-	hash, address := string(sum[:]), ClientAddress(r)
+	hash, failing := string(sum[:]), ClientAddress(r)
+	genuine := g.auth.Genuine(token)
+	if genuine {
+		failing = hash
+	}
 	if !g.known.has(hash) {
-		if err := g.failures.spent(address); err != nil {
+		if err := g.failures.spent(failing); err != nil {
 			return hub.Caller{}, err
 		}
 	}
 	caller, err := g.auth.Authenticate(r.Context(), token)
 	if errors.Is(err, hub.ErrUnauthenticated) {
 		g.known.drop(hash)
-		_ = g.failures.Take(address) // the next one is told
+		_ = g.failures.Take(failing) // the next one is told
 	}
 	if err != nil {
 		return caller, err
 	}
-	g.known.get(hash, func() struct{} { return struct{}{} })
+	if !genuine { // of those there are as many as one asks for
+		g.known.get(hash, func() struct{} { return struct{}{} })
+	}
 	limit := g.staff
 	if caller.Role == hub.RoleParty {
 		limit = g.party
@@ -66,29 +74,31 @@ func (g *gate) caller(r *http.Request, token string) (hub.Caller, error) {
 // stands in its header: such URLs end in logs, so whoever makes them is to notice at once (AU-07).
 func (g *gate) authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := &challenged{ResponseWriter: w, unauthorized: `Bearer realm="tidings"`, resource: g.resource}
+		out := &challenged{ResponseWriter: w, unauthorized: challenge, resource: g.resource}
 		ctx := r.Context()
-		if len(g.proxies) > 0 {
-			ctx = context.WithValue(ctx, proxiesKey{}, g.proxies)
-			r = r.WithContext(ctx)
-		}
 		token, given := bearer(r)
 		switch {
 		case r.URL.Query().Has("access_token"):
-			out.unauthorized = `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`
+			out.unauthorized = challenge + `, error="invalid_request", error_description="a token in the query is not accepted"`
 			ctx = context.WithValue(ctx, queryTokenKey{}, true)
 		case given:
 			caller, err := g.caller(r, token)
 			switch {
 			case errors.Is(err, hub.ErrUnauthenticated):
-				out.unauthorized = `Bearer realm="tidings", error="invalid_token"`
+				out.unauthorized = challenge + `, error="invalid_token"`
 			case err != nil:
 				Refuse(w, r, fmt.Errorf("find caller: %w", err))
 				return
 			default:
 				ctx = hub.WithCaller(ctx, caller)
 				// Of those who wait a token may end meanwhile.
-				out.unauthorized = `Bearer realm="tidings", error="invalid_token"`
+				out.unauthorized = challenge + `, error="invalid_token"`
+			}
+		}
+		if _, known := hub.CallerFrom(ctx); !known {
+			if err := g.strangers.Take(ClientAddress(r)); err != nil {
+				Refuse(w, r, err)
+				return
 			}
 		}
 		next.ServeHTTP(out, r.WithContext(ctx))
@@ -140,30 +150,33 @@ func For(h http.Handler, scopes ...hub.Scope) http.Handler {
 // insufficient is the challenge that names what is missing (RFC 6750 section 3.1). Where several scopes would do, the first
 // is named: a client that asked for all of them would ask for more than it needs.
 func insufficient(scopes []hub.Scope) string {
-	return fmt.Sprintf(`Bearer realm="tidings", error="insufficient_scope", scope="%s"`, hub.ScopeText(scopes[:1]))
+	return fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, challenge, hub.ScopeText(scopes[:1]))
 }
 
+// challenge is what is told of every refusal: which kind of credential is looked for.
+const challenge = `Bearer realm="tidings"`
+
 // challenged adds WWW-Authenticate to answers that refuse a caller (RFC 6750 section 3, AU-06), whichever face gives
-// them.
+// them. A 403 for a scope that is missing has one already (insufficient); of any other no error code is true.
 type challenged struct {
 	http.ResponseWriter
 	unauthorized, resource string
 }
 
 func (c *challenged) WriteHeader(status int) {
-	challenge := ""
+	text := ""
 	switch status {
 	case http.StatusUnauthorized:
-		challenge = c.unauthorized + `, resource_metadata="` + c.resource + `"`
+		text = c.unauthorized + `, resource_metadata="` + c.resource + `"`
 	case http.StatusForbidden:
-		challenge = `Bearer realm="tidings", error="insufficient_scope"`
+		text = challenge
 	case http.StatusBadRequest:
 		if strings.Contains(c.unauthorized, "invalid_request") {
-			challenge = c.unauthorized
+			text = c.unauthorized
 		}
 	}
-	if challenge != "" && c.Header().Get("WWW-Authenticate") == "" {
-		c.Header().Set("WWW-Authenticate", challenge)
+	if text != "" && c.Header().Get("WWW-Authenticate") == "" {
+		c.Header().Set("WWW-Authenticate", text)
 	}
 	c.ResponseWriter.WriteHeader(status)
 }

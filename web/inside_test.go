@@ -78,7 +78,7 @@ func TestSlowRequests(t *testing.T) {
 func TestStoreFailsWhileAuthenticating(t *testing.T) {
 	for err, want := range map[error]int{hub.ErrBusy: 503, errors.New("disk on fire"): 500, hub.ErrUnauthenticated: 200} {
 		none := NewLimiter(Limit{})
-		gate := &gate{auth: failing{err}, party: none, staff: none, failures: none}
+		gate := &gate{auth: failing{err}, party: none, staff: none, failures: none, strangers: none}
 		handler := gate.authenticate(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }))
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer x")
@@ -95,6 +95,8 @@ type failing struct{ err error }
 func (f failing) Authenticate(context.Context, string) (hub.Caller, error) {
 	return hub.Caller{}, f.err
 }
+
+func (f failing) Genuine(string) bool { return false }
 
 // Every line of the table is reachable: none is hidden by one before it.
 func TestTable(t *testing.T) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"net/netip"
@@ -23,13 +24,13 @@ type Limit struct {
 type Limits struct {
 	// Party and Staff bound the requests of one credential: of a party, and of a directory or an operator.
 	Party, Staff Limit
-	// Failures bounds the failed authentications from one client address.
-	Failures Limit
+	// Failures bounds the failed authentications from one client address, Strangers the requests of nobody from there.
+	Failures, Strangers Limit
 }
 
 // DefaultLimits are far above what a well-made client needs. A directory is trusted with more: it may be loading people.
 func DefaultLimits() Limits {
-	return Limits{Party: Limit{200, 1000}, Staff: Limit{2000, 10000}, Failures: Limit{20, 300}}
+	return Limits{Party: Limit{200, 1000}, Staff: Limit{2000, 10000}, Failures: Limit{20, 300}, Strangers: Limit{50, 500}}
 }
 
 // Limiter holds everybody who comes under a key to a limit, each for itself. It counts in this process only: several
@@ -56,9 +57,9 @@ func (l *Limiter) Take(key string) error {
 	return nil
 }
 
-// spent reports, without counting, that a key may do no more yet.
+// spent reports, without counting, that a key may do no more yet. Nothing is remembered of who is only asked about.
 func (l *Limiter) spent(key string) error {
-	if l.limit == (Limit{}) {
+	if l.limit == (Limit{}) || !l.keys.has(key) {
 		return nil
 	}
 	if left := l.of(key).TokensAt(time.Now()); left < 1 {
@@ -142,6 +143,18 @@ func (t *recent[V]) drop(key string) {
 }
 
 type proxiesKey struct{}
+
+// behind tells ClientAddress of the proxies.
+func behind(proxies []netip.Prefix) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		if len(proxies) == 0 {
+			return next
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), proxiesKey{}, proxies)))
+		})
+	}
+}
 
 // ClientAddress names where a request came from, for counting: the peer or, where that is a proxy that the program was
 // told of, the last address that such a proxy saw. What a client wrote into the header before is not believed. An IPv6

@@ -17,7 +17,8 @@ import (
 	"tidings/hub"
 )
 
-// door is a frame with limits, whose callers are named by their tokens: "party…", "staff…", anything else is nobody.
+// door is a frame with limits, whose callers are named by their tokens: "party…", "staff…", anything else is nobody. Those that the
+// hub made itself begin with "tda".
 type door struct {
 	t       *testing.T
 	handler http.Handler
@@ -31,13 +32,15 @@ func (d *door) Authenticate(_ context.Context, bearer string) (hub.Caller, error
 	copy(id[:], bearer)
 	switch {
 	case bearer == d.revoked:
-	case strings.HasPrefix(bearer, "party"):
+	case strings.HasPrefix(bearer, "party"), strings.HasPrefix(bearer, "tda"):
 		return hub.Caller{Role: hub.RoleParty, Party: hub.ID{1}, Token: id}, nil
 	case strings.HasPrefix(bearer, "staff"):
 		return hub.Caller{Role: hub.RoleDirectory, Token: id}, nil
 	}
 	return hub.Caller{}, hub.ErrUnauthenticated
 }
+
+func (d *door) Genuine(bearer string) bool { return strings.HasPrefix(bearer, "tda") }
 
 func newDoor(t *testing.T, limits Limits, proxies ...string) *door {
 	t.Helper()
@@ -54,7 +57,9 @@ func newDoor(t *testing.T, limits Limits, proxies ...string) *door {
 	}
 	var err error
 	d.handler, err = New(Config{Issuer: "https://hub.example", Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
-		Auth: d, Limits: limits, Proxies: networks}, []Route{{"GET", "/", ok}, {"GET", "/few", few.PerParty(ok)}})
+		Auth: d, Limits: limits, Proxies: networks}, []Route{
+		{Method: "GET", Pattern: "/", Handler: ok}, {Method: "GET", Pattern: "/few", Handler: few.PerParty(ok)},
+		{Method: "GET", Pattern: "/open", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), Open: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +69,9 @@ func newDoor(t *testing.T, limits Limits, proxies ...string) *door {
 func (d *door) knock(path, token, from string, forwarded ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", path, nil)
 	r.RemoteAddr = from
-	r.Header.Set("Authorization", "Bearer "+token)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 	for _, f := range forwarded {
 		r.Header.Add("X-Forwarded-For", f)
 	}
@@ -148,6 +155,71 @@ func TestFailureLimit(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if got := d.knocks(1, "/", "party2", home); got != "map[200:1]" {
 			t.Errorf("later: %s", got)
+		}
+	})
+}
+
+// An access token is new every ten minutes: whoever has one is let in, however much fails at the same address. One whose
+// credential was revoked is counted for itself.
+func TestFailureLimitAndAccessTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(t, Limits{Failures: Limit{1, 10}})
+		d.knocks(20, "/", "guess", home)
+		if got := d.knocks(1, "/", "party1", home) + d.knocks(1, "/", "tda1", home) + d.knocks(1, "/", "tda2", home); got != "map[429:1]map[200:1]map[200:1]" {
+			t.Errorf("beside a guesser: %s", got)
+		}
+		time.Sleep(time.Hour)
+		d.revoked = "tda1"
+		if got := d.knocks(50, "/", "tda1", home); got != "map[401:10 429:40]" {
+			t.Errorf("revoked: %s", got)
+		}
+		if got := d.knocks(1, "/", "tda2", home) + d.knocks(1, "/", "party2", home); got != "map[200:1]map[200:1]" {
+			t.Errorf("beside a revoked one: %s", got)
+		}
+	})
+}
+
+// Whoever is nobody comes so often from one address; callers there, and what bounds itself, are not held up.
+func TestStrangersLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(t, Limits{Strangers: Limit{1, 10}})
+		if got := d.knocks(30, "/", "", home); got != "map[401:10 429:20]" {
+			t.Errorf("strangers: %s", got)
+		}
+		if a := d.knock("/", "", home); a.Header().Get("Retry-After") != "1" || !strings.Contains(a.Body.String(), "urn:tidings:problem:too-soon") {
+			t.Errorf("%v %s", a.Header(), a.Body)
+		}
+		if got := d.knocks(30, "/", "party1", home) + d.knocks(30, "/open", "", home) + d.knocks(30, "/healthz", "", home) + d.knocks(1, "/", "", "203.0.113.10:1"); got != "map[200:30]map[200:30]map[200:30]map[401:1]" {
+			t.Errorf("others: %s", got)
+		}
+	})
+}
+
+// Strangers may ask for health and metrics as often as they like: the store is asked once a second.
+func TestHealthIsAskedRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, gathered := 0, 0
+		metrics := prometheus.NewRegistry()
+		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "test"}, func() float64 { gathered++; return 1 }))
+		handler, err := New(Config{Issuer: "https://hub.example", Log: slog.New(slog.DiscardHandler), Metrics: metrics,
+			Ready: func(context.Context) error { asked++; return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for second := range 3 {
+			for range 100 {
+				for _, path := range []string{"/readyz", "/metrics"} {
+					w := httptest.NewRecorder()
+					handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+					if w.Code != 200 || path == "/metrics" && !strings.Contains(w.Body.String(), "test 1") {
+						t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+					}
+				}
+			}
+			if asked != second+1 || gathered != second+1 {
+				t.Errorf("in %d seconds: ready %d, metrics %d", second+1, asked, gathered)
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }

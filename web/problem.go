@@ -76,15 +76,26 @@ func find(err error) problem {
 	return internal
 }
 
-// Refuse answers with the problem that err means. It is the only place where an error of these faces is logged, and
-// only one that is the hub's fault.
-func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+// Failed logs an error that is the hub's fault, for a face that answers in a format of its own; nothing else logs errors
+// of these faces.
+func Failed(r *http.Request, err error) {
+	leaveIfGone(r)
+	logger(r).Error("request failed", slog.String("method", method(r)), slog.String("route", route(r)), slog.Any("err", err))
+}
+
+// leaveIfGone does not return where the caller has gone: whatever failed, failed for that, and there is nobody to answer.
+func leaveIfGone(r *http.Request) {
 	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the caller has gone: whatever failed, failed for that, and there is nobody to answer
+		panic(http.ErrAbortHandler)
 	}
+}
+
+// Refuse answers with the problem that err means.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	leaveIfGone(r)
 	p := find(err)
 	if p.status >= 500 {
-		logger(r).Error("request failed", slog.String("method", method(r)), slog.String("route", route(r)), slog.Any("err", err))
+		Failed(r, err)
 	}
 	body := struct {
 		Type    string `json:"type"`

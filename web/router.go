@@ -41,6 +41,9 @@ type Config struct {
 type Route struct {
 	Method, Pattern string
 	Handler         http.Handler
+	// Open: no bearer token is looked for here, and strangers are not counted. Whoever has to be known is known in another
+	// way, which the face bounds itself, or the answer costs nothing.
+	Open bool
 }
 
 // New makes the handler of the whole hub from the routes of its faces.
@@ -61,22 +64,27 @@ func New(c Config, faces ...[]Route) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate := &gate{auth: c.Auth, resource: resource, proxies: c.Proxies,
-		party: NewLimiter(c.Limits.Party), staff: NewLimiter(c.Limits.Staff), failures: NewLimiter(c.Limits.Failures)}
+	gate := &gate{auth: c.Auth, resource: resource,
+		party: NewLimiter(c.Limits.Party), staff: NewLimiter(c.Limits.Staff),
+		failures: NewLimiter(c.Limits.Failures), strangers: NewLimiter(c.Limits.Strangers)}
 	mux := chi.NewRouter()
-	mux.Use(observe(c.Log, counted), headers(issuer.Scheme == "https"), gate.authenticate, middleware.GetHead)
+	mux.Use(observe(c.Log, counted), headers(issuer.Scheme == "https"), behind(c.Proxies), middleware.GetHead)
 	mux.NotFound(Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrNotFound }).ServeHTTP)
 	mux.MethodNotAllowed(notAllowed)
 	health := []Route{
-		{http.MethodGet, "/healthz", Handler(healthy)},
-		{http.MethodGet, "/readyz", ready(c.Ready)},
-		{http.MethodGet, "/metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{})},
+		{Method: http.MethodGet, Pattern: "/healthz", Handler: Handler(healthy), Open: true},
+		{Method: http.MethodGet, Pattern: "/readyz", Handler: ready(c.Ready, c.Log), Open: true},
+		{Method: http.MethodGet, Pattern: "/metrics", Handler: promhttp.HandlerFor(prometheus.GathererFunc(lately(c.Metrics.Gather)), promhttp.HandlerOpts{}), Open: true},
 	}
 	for _, routes := range append(faces, health) {
 		for _, r := range routes {
-			handle(mux, r.Method, r.Pattern, r.Handler)
+			h := r.Handler
+			if !r.Open {
+				h = gate.authenticate(h)
+			}
+			handle(mux, r.Method, r.Pattern, h)
 			if base != "" && !strings.HasPrefix(r.Pattern, "/.well-known/") {
-				handle(mux, r.Method, base+r.Pattern, r.Handler)
+				handle(mux, r.Method, base+r.Pattern, h)
 			}
 		}
 	}
@@ -124,12 +132,19 @@ func healthy(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // ready tells a load balancer whether to send requests here: it asks the store.
-func ready(check func(context.Context) error) Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+func ready(check func(context.Context) error, log *slog.Logger) Handler {
+	asked := lately(func() (struct{}, error) {
+		// Not the context of who asks: the answer is for others, too.
+		ctx, cancel := context.WithTimeout(context.Background(), readyTime)
 		defer cancel()
-		if err := check(ctx); err != nil {
-			logger(r).Warn("not ready", slog.Any("err", err))
+		err := check(ctx)
+		if err != nil {
+			log.Warn("not ready", slog.Any("err", err))
+		}
+		return struct{}{}, err
+	})
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		if _, err := asked(); err != nil {
 			return Write(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
 		}
 		return Write(w, http.StatusOK, map[string]string{"status": "ready"})

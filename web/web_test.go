@@ -116,6 +116,8 @@ func faces() []web.Route {
 		})},
 		{Method: "GET", Pattern: "/fail", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return errors.New("disk on fire") })},
 		{Method: "GET", Pattern: "/lapsed", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrUnauthenticated })},
+		{Method: "GET", Pattern: "/forbidden", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrNoTransfer })},
+		{Method: "GET", Pattern: "/open", Open: true, Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrForbidden })},
 		{Method: "GET", Pattern: "/crowded", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrTooMany })},
 		{Method: "GET", Pattern: "/busy", Handler: web.Handler(func(http.ResponseWriter, *http.Request) error { return hub.ErrBusy })},
 		{Method: "GET", Pattern: "/socket", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,6 +200,8 @@ func TestCaller(t *testing.T) {
 		"endless":         {401, "unauthenticated", "/party/7", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good + strings.Repeat("x", 2000)}},
 		"ended meanwhile": {401, "unauthenticated", "/lapsed", `Bearer realm="tidings", error="invalid_token", resource_metadata="https://hub.example/.well-known/oauth-protected-resource"`, []string{"Authorization", good}},
 		"other role":      {403, "forbidden", "/operator", `Bearer realm="tidings", error="insufficient_scope", scope="operator"`, []string{"Authorization", good}},
+		"other reason":    {403, "no-transfer", "/forbidden", `Bearer realm="tidings"`, []string{"Authorization", good}},
+		"open":            {403, "forbidden", "/open", "", nil},
 		"in query":        {400, "bad-request", "/party/7?access_token=" + f.token, `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, nil},
 		"in query, too":   {400, "bad-request", "/party/7?access_token=x", `Bearer realm="tidings", error="invalid_request", error_description="a token in the query is not accepted"`, []string{"Authorization", good}},
 	} {

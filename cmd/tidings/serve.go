@@ -243,7 +243,7 @@ func newServing(h *hub.Hub, out delivery.Outward, conf web.Config) (*serving, er
 	outward := []web.Route{
 		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: web.For(delivery.NewPoll(h, log), hub.SSFManage)},
 		{Method: http.MethodGet, Pattern: "/ssf/socket/{stream_id}", Handler: web.For(s.sockets, hub.SSFManage)},
-		{Method: http.MethodGet, Pattern: "/live", Handler: s.live},
+		{Method: http.MethodGet, Pattern: "/live", Handler: s.live, Open: true},
 		{Pattern: "/scim/v2/*", Handler: scim.New(h, log)},
 	}
 	metrics := prometheus.NewRegistry()

@@ -115,7 +115,7 @@ func TestBadReceivers(t *testing.T) {
 			if b.class != "odd" && b.class != "token" && (now.Failures == 0 || now.Waiting == 0) {
 				t.Errorf("%s: %+v", name, now)
 			}
-			if found := w.metrics(); !strings.Contains(found, `status="`+b.status+`",trouble="`+b.class+`"`) {
+			if !eventually(patience, func() bool { return strings.Contains(w.metrics(), `status="`+b.status+`",trouble="`+b.class+`"`) }) {
 				t.Errorf("%s: no metric of %s", name, b.class)
 			}
 		}

@@ -20,7 +20,7 @@ var tag = func() string {
 
 // Routes are the endpoints of this face.
 func Routes() []web.Route {
-	return []web.Route{{Method: http.MethodGet, Pattern: "/live.js", Handler: http.HandlerFunc(serve)}}
+	return []web.Route{{Method: http.MethodGet, Pattern: "/live.js", Handler: http.HandlerFunc(serve), Open: true}}
 }
 
 // serve answers with the script. A browser may use it for an hour without asking, then asks whether it is current.

@@ -31,7 +31,7 @@ type face struct {
 // Routes are the endpoints of this face. The issuer has to be a URL that events.WellKnownURL takes.
 func Routes(e Engine) ([]web.Route, error) {
 	f := face{engine: e, limiter: web.NewLimiter(perAddress)}
-	routes := []web.Route{{Method: http.MethodPost, Pattern: tokenPath, Handler: http.HandlerFunc(f.token)}}
+	routes := []web.Route{{Method: http.MethodPost, Pattern: tokenPath, Handler: http.HandlerFunc(f.token), Open: true}}
 	for name, handler := range map[string]web.Handler{"oauth-authorization-server": f.server, "oauth-protected-resource": f.resource} {
 		where, err := events.WellKnownURL(e.Issuer(), name)
 		if err != nil {
@@ -43,7 +43,7 @@ func Routes(e Engine) ([]web.Route, error) {
 		}
 		// The one slash at the end that the path drops may come anyway, as for the transmitter's metadata.
 		for _, slash := range []string{"", "/"} {
-			routes = append(routes, web.Route{Method: http.MethodGet, Pattern: at.EscapedPath() + slash, Handler: handler})
+			routes = append(routes, web.Route{Method: http.MethodGet, Pattern: at.EscapedPath() + slash, Handler: handler, Open: true})
 		}
 	}
 	return routes, nil

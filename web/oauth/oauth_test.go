@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -8,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -38,6 +40,17 @@ type server struct {
 	key     ed25519.PrivateKey
 	jwks    []byte
 	now     time.Time
+	log     bytes.Buffer
+	fail    error // of the engine
+}
+
+func (s *server) Issuer() string { return s.hub.Issuer() }
+
+func (s *server) Access(ctx context.Context, p hub.Proof, wanted []hub.Scope) (hub.Access, error) {
+	if s.fail != nil {
+		return hub.Access{}, fmt.Errorf("access: %w", s.fail)
+	}
+	return s.hub.Access(ctx, p, wanted)
 }
 
 func open(t testing.TB, issuer string) *server {
@@ -66,7 +79,7 @@ func open(t testing.TB, issuer string) *server {
 	if _, err := s.hub.SetPartyKeys(ctx, s.party.ID, s.jwks, nil); err != nil {
 		t.Fatal(err)
 	}
-	routes, err := oauth.Routes(s.hub)
+	routes, err := oauth.Routes(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +90,9 @@ func open(t testing.TB, issuer string) *server {
 		}
 		return web.Write(w, 200, map[string]any{"party": c.Party, "scope": hub.ScopeText(c.Scopes)})
 	})}
-	s.handler, err = web.New(web.Config{Issuer: issuer, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Auth: s.hub,
-		Ready: func(context.Context) error { return nil }}, routes, []web.Route{whoami})
+	s.handler, err = web.New(web.Config{Issuer: issuer, Log: slog.New(slog.NewTextHandler(&s.log, nil)), Metrics: prometheus.NewRegistry(), Auth: s.hub,
+		Limits: web.Limits{Failures: web.Limit{Rate: 1, Burst: 30}},
+		Ready:  func(context.Context) error { return nil }}, routes, []web.Route{whoami})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,6 +360,37 @@ func TestTokenLimit(t *testing.T) {
 		}
 	}
 	t.Error("there is no limit")
+}
+
+// Also what is the hub's own fault, and what the frame refuses elsewhere, is told as OAuth tells it.
+func TestFailures(t *testing.T) {
+	s := open(t, "https://hub.example")
+	for err, want := range map[error]struct {
+		status     int
+		code, wait string
+	}{
+		hub.ErrBusy:              {503, "temporarily_unavailable", "1"},
+		context.DeadlineExceeded: {503, "temporarily_unavailable", "1"},
+		hub.ErrTooSoon:           {429, "temporarily_unavailable", "60"},
+		errors.New("on fire"):    {500, "server_error", ""},
+	} {
+		s.fail = err
+		a := s.ask(grant, "Authorization", s.good())
+		s.refused(a, want.status, want.code)
+		if a.header.Get("Retry-After") != want.wait || strings.Contains(a.raw, "fire") {
+			t.Errorf("%v: %v %s", err, a.header, a.raw)
+		}
+	}
+	if strings.Count(s.log.String(), "on fire") != 1 || strings.Count(s.log.String(), "\n") != 1 {
+		t.Errorf("log: %s", s.log.String())
+	}
+	s.fail = nil
+	for range 40 {
+		s.refused(s.ask(grant, "Authorization", "Bearer guess"), 401, "invalid_client")
+	}
+	if a := s.use("guess"); a.status != 401 {
+		t.Errorf("what came to the token endpoint was counted elsewhere: %d", a.status)
+	}
 }
 
 // CI-15, CI-21, RFC 8414, RFC 9728: clients find their way from a 401 to a token.

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -39,6 +40,7 @@ var (
 	invalidScope  = &refusal{http.StatusBadRequest, "invalid_scope", "the scope does not exist, or the client may not have it"}
 	unsupported   = &refusal{http.StatusBadRequest, "unsupported_grant_type", "the grant type is " + grantType}
 	tooOften      = &refusal{http.StatusTooManyRequests, "temporarily_unavailable", "asked too often"}
+	failed        = &refusal{http.StatusInternalServerError, "server_error", "something failed inside the hub"}
 	busy          = &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "try again shortly"}
 )
 
@@ -85,7 +87,7 @@ func (f face) exchange(w http.ResponseWriter, r *http.Request) (access hub.Acces
 	return f.engine.Access(r.Context(), proof, hub.ReadScopes(form["scope"]))
 }
 
-// refuse answers with an error.
+// refuse answers with an error. That the hub failed has a code in RFC 6749 section 4.1.2.1 only, which clients know.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var said *refusal
 	var often *web.TooOften
@@ -101,12 +103,12 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 			often = &web.TooOften{After: time.Minute}
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(often.Seconds()))
-	case errors.Is(err, hub.ErrBusy):
+	case errors.Is(err, hub.ErrBusy), errors.Is(err, context.DeadlineExceeded):
 		said = busy
 		w.Header().Set("Retry-After", "1")
 	default:
-		web.Refuse(w, r, err) // it is logged there, and says nothing
-		return
+		web.Failed(r, err)
+		said = failed
 	}
 	if said.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="tidings", charset="UTF-8"`)
