@@ -65,7 +65,8 @@ type Notice struct {
 type Notices struct {
 	Notices []Notice `json:"notices"`
 	Cursor  string   `json:"cursor"`
-	Ticket  string   `json:"ticket"`
+	// Ticket is the next one; absent when the page's own server is to be asked for it.
+	Ticket string `json:"ticket,omitempty"`
 }
 
 // MarshalJSON writes notices as an array, also when there are none.

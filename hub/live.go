@@ -27,6 +27,8 @@ type Ticket struct {
 	Party   ID       `json:"party"`
 	Entries []ID     `json:"entries"`
 	Origins []string `json:"origins"`
+	// Since is when the party's server asked for the first of the tickets that follow each other.
+	Since int64 `json:"since"`
 }
 
 // NewTicket makes a single-use ticket for a browser of the calling party. Unknown and ungranted subjects are ignored,
@@ -56,7 +58,7 @@ func (h *Hub) NewTicket(ctx context.Context, c Caller, subjects []events.Subject
 	if err != nil {
 		return "", 0, fmt.Errorf("ticket: %w", err)
 	}
-	t := &Ticket{Party: c.Party, Origins: p.Origins}
+	t := &Ticket{Party: c.Party, Origins: p.Origins, Since: h.now()}
 	for _, id := range ids {
 		if known[id] {
 			t.Entries = append(t.Entries, id)

@@ -90,6 +90,17 @@ func (l *Limiter) PerParty(h http.Handler) http.Handler {
 	})
 }
 
+// PerAddress holds those who call a handler from one client address to the limit, whoever they are.
+func (l *Limiter) PerAddress(h http.Handler) http.Handler {
+	return Handler(func(w http.ResponseWriter, r *http.Request) error {
+		if err := l.Take(ClientAddress(r)); err != nil {
+			return err
+		}
+		h.ServeHTTP(w, r)
+		return nil
+	})
+}
+
 // TooOften is the hub.ErrTooSoon that knows when to come again.
 type TooOften struct{ After time.Duration }
 

@@ -218,6 +218,10 @@ func onlyFrom(proxies []netip.Prefix, next http.Handler) http.Handler {
 	})
 }
 
+// visitors bounds the calls of /live from one client address. All visitors of a large network may have one, and come
+// together when a node stops; a call with a ticket that is none costs one look.
+var visitors = web.Limit{Rate: 500, Burst: 10000}
+
 // serving is a hub with all its faces.
 type serving struct {
 	h       *hub.Hub
@@ -239,11 +243,14 @@ func newServing(h *hub.Hub, out delivery.Outward, conf web.Config) (*serving, er
 	if err != nil {
 		return nil, err
 	}
-	s := &serving{h: h, push: delivery.NewPusher(h, out, log), sockets: delivery.NewWebsocket(h, log), live: delivery.NewLive(h, log), log: log}
+	// A receiver's frame counts as a request; a page that polls asks twice a minute, and there are many.
+	party := conf.Limits.Party
+	frames, polls := web.NewLimiter(party), web.NewLimiter(web.Limit{Rate: 2 * party.Rate, Burst: 2 * party.Burst})
+	s := &serving{h: h, push: delivery.NewPusher(h, out, log), sockets: delivery.NewWebsocket(h, frames, log), live: delivery.NewLive(h, polls, log), log: log}
 	outward := []web.Route{
 		{Method: http.MethodPost, Pattern: "/ssf/poll/{stream_id}", Handler: web.For(delivery.NewPoll(h, log), hub.SSFManage)},
 		{Method: http.MethodGet, Pattern: "/ssf/socket/{stream_id}", Handler: web.For(s.sockets, hub.SSFManage)},
-		{Method: http.MethodGet, Pattern: "/live", Handler: s.live, Open: true},
+		{Method: http.MethodGet, Pattern: "/live", Handler: web.NewLimiter(visitors).PerAddress(s.live), Open: true},
 		{Pattern: "/scim/v2/*", Handler: scim.New(h, log)},
 	}
 	metrics := prometheus.NewRegistry()

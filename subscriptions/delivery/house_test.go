@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,3 +162,20 @@ func eventually(t testing.TB, what string, holds func() bool) {
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+type unlimited struct{}
+
+func (unlimited) Take(string) error { return nil }
+
+// allowance is how often something may be done yet.
+type allowance struct{ left atomic.Int64 }
+
+func (a *allowance) grant(n int64) { a.left.Add(n) }
+
+func (a *allowance) Take(string) error {
+	if a.left.Add(-1) < 0 {
+		a.left.Add(1)
+		return hub.ErrTooSoon
+	}
+	return nil
+}

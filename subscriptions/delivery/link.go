@@ -21,6 +21,7 @@ import (
 type link struct {
 	w      *Websocket
 	conn   *websocket.Conn
+	party  hub.ID
 	stream hub.ID
 	bearer string
 	room   chan struct{} // half the window is free; holds one
@@ -132,7 +133,7 @@ func (l *link) read(ctx context.Context) {
 			l.end(wrong.code, wrong.reason)
 			l.linger()
 			return
-		case err != nil:
+		case err != nil || !l.admit(ctx, request):
 			return
 		case len(request.Ack)+len(request.SetErrs) == 0:
 			continue
@@ -142,6 +143,27 @@ func (l *link) read(ctx context.Context) {
 		}
 		if err != nil {
 			l.fail(ctx, err)
+		}
+	}
+}
+
+// admit waits until the party may say that much: a frame counts as a request does, and as several if what it says takes
+// several transactions. Meanwhile it is not read, so that a receiver that talks too much is slowed down and not cut off.
+func (l *link) admit(ctx context.Context, request events.PollRequest) bool {
+	const again = 10 * time.Millisecond
+	for n := len(request.Ack) + len(request.SetErrs); ; n -= settleAtOnce {
+		for l.w.often.Take(string(l.party[:])) != nil {
+			pause := time.NewTimer(again)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+				pause.Stop()
+				return false
+			}
+		}
+		if n <= settleAtOnce {
+			l.listen() // the time it was not read is not its silence
+			return true
 		}
 	}
 }

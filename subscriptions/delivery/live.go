@@ -40,6 +40,7 @@ type LiveEngine interface {
 // Run beside it.
 type Live struct {
 	engine   LiveEngine
+	often    Limiter
 	log      *slog.Logger
 	upgrader websocket.Upgrader
 	// ctx is the life of what serves no single request: the tails.
@@ -52,7 +53,7 @@ type Live struct {
 	keepalive       time.Duration // between two pings; the pong is due before the next but one
 	writeTime       time.Duration // for one frame
 	closeTime       time.Duration // for the other side's part of closing
-	age             time.Duration // after which a socket needs a new ticket
+	age             time.Duration // after which a socket, or a page that polls, needs a ticket of its party's server
 	wait            time.Duration // of a long poll
 	drain           time.Duration // over which sockets are closed when the process stops
 
@@ -63,10 +64,10 @@ type Live struct {
 	open     sync.WaitGroup
 }
 
-// NewLive makes the handler.
-func NewLive(engine LiveEngine, log *slog.Logger) *Live {
+// NewLive makes the handler. The limiter is for the long polls of a party's visitors, all together.
+func NewLive(engine LiveEngine, often Limiter, log *slog.Logger) *Live {
 	l := &Live{
-		engine: engine, log: log,
+		engine: engine, often: often, log: log,
 		perParty: 10_000, total: 50_000, queue: 256 << 10,
 		fresh: 50 * time.Millisecond, keepalive: 25 * time.Second, writeTime: 10 * time.Second, closeTime: 3 * time.Second,
 		age: 6 * time.Hour, wait: 30 * time.Second, drain: drainTime,

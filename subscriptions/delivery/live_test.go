@@ -40,7 +40,7 @@ func newLiveHouse(t testing.TB, people int, change ...func(*Live)) *liveHouse {
 		e := h.person(fmt.Sprint("user", i), "none")
 		h.people, h.grants = append(h.people, e), append(h.grants, h.grant(h.p, e))
 	}
-	h.live = NewLive(h.Hub, quiet())
+	h.live = NewLive(h.Hub, unlimited{}, quiet())
 	h.live.drain, h.live.closeTime = 20*time.Millisecond, time.Second
 	for _, f := range change {
 		f(h.live)
@@ -606,6 +606,52 @@ func TestLivePoll(t *testing.T) {
 		t.Errorf("a cursor that is none: %d", code)
 	}
 	eventually(t, "nobody listens", func() bool { return h.listeners() == 0 })
+}
+
+// TestLivePollsBounded: I11. Each answer brings the ticket for the next question, so a page could ask without end: it rests
+// in between, and the party's visitors may ask so often together.
+func TestLivePollsBounded(t *testing.T) {
+	allowed := &allowance{}
+	allowed.grant(3)
+	h := newLiveHouse(t, 1, func(l *Live) { l.often = allowed })
+	_, first, _ := h.poll(h.ticket(), "", "")
+	began := time.Now()
+	for range 2 { // two answers at once: something changed since the cursor
+		h.change(0)
+		code, next, _ := h.poll(first.Ticket, first.Cursor, "")
+		if code != 200 || len(next.Notices) != 1 {
+			t.Fatalf("%d %+v", code, next)
+		}
+		first = next
+	}
+	if took := time.Since(began); took < 2*leastLive {
+		t.Errorf("two polls took %v", took)
+	}
+	code, _, head := h.poll(first.Ticket, first.Cursor, "")
+	if code != 429 || head.Get("Retry-After") == "" {
+		t.Errorf("%d, Retry-After %q", code, head.Get("Retry-After"))
+	}
+}
+
+// TestLivePollNeedsItsParty: a page that polls gets tickets from here as long as a socket would live; then its party's
+// server has to say again whether this visitor may listen.
+func TestLivePollNeedsItsParty(t *testing.T) {
+	h := newLiveHouse(t, 1, func(l *Live) { l.age = 5 * leastLive })
+	given := time.Now()
+	ticket := h.ticket()
+	for ticket != "" {
+		asked := time.Now()
+		code, next, _ := h.poll(ticket, "", "")
+		if code != 200 || next.Cursor == "" {
+			t.Fatalf("%d %+v", code, next)
+		}
+		if ticket = next.Ticket; ticket != "" && asked.Sub(given) > 20*time.Second {
+			t.Fatal("tickets follow each other for ever")
+		}
+	}
+	if lived := time.Since(given); lived < h.live.age {
+		t.Errorf("no ticket any more after %v", lived)
+	}
 }
 
 // FuzzSocket: whatever a browser sends after its handshake, it is served or closed, and gone when it hangs up.

@@ -27,12 +27,18 @@ func (p *longPoll) hear(*frame) {
 
 func (p *longPoll) end(int) { p.once.Do(func() { close(p.over) }) }
 
+// leastLive is how long a long poll takes at least. Each answer brings the ticket for the next question, which the page's
+// server is not asked for: without a rest one visitor could use up what its party's visitors may ask together.
+const leastLive = 100 * time.Millisecond
+
 // poll answers a browser where no socket gets through. Without a cursor it answers at once with one, so that a page that
 // goes away while it waits knows where it was.
 func (l *Live) poll(w http.ResponseWriter, r *http.Request, ticket *hub.Ticket, cursor string) {
 	ctx := r.Context()
+	rested := time.NewTimer(leastLive)
+	defer rested.Stop()
 	// The next ticket is made before anything is read: what was read does not wait for it.
-	next, err := l.engine.Renew(ctx, ticket)
+	next, err := l.following(ctx, ticket)
 	if err != nil {
 		l.refuse(w, r, err)
 		return
@@ -51,6 +57,10 @@ func (l *Live) poll(w http.ResponseWriter, r *http.Request, ticket *hub.Ticket, 
 			return
 		}
 	}
+	select {
+	case <-rested.C:
+	case <-ctx.Done():
+	}
 	body, err := json.Marshal(answer)
 	if err != nil {
 		l.refuse(w, r, err)
@@ -61,6 +71,18 @@ func (l *Live) poll(w http.ResponseWriter, r *http.Request, ticket *hub.Ticket, 
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(body) // a page that went away comes back with the cursor it has
+}
+
+// following makes the ticket for the next question of a page; none when its party's server is to say again whether this
+// visitor may listen, as it has to for a socket that has lived long.
+func (l *Live) following(ctx context.Context, ticket *hub.Ticket) (string, error) {
+	if err := l.often.Take(string(ticket.Party[:])); err != nil {
+		return "", err
+	}
+	if time.Since(time.UnixMicro(ticket.Since)) > l.age {
+		return "", nil
+	}
+	return l.engine.Renew(ctx, ticket)
 }
 
 // await reads on from the cursor until there is something for the ticket or the wait is over.

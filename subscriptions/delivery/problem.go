@@ -50,6 +50,8 @@ func problemOf(err error) problem {
 		return problem{Status: http.StatusGone, Type: events.ProblemCursorExpired, Title: "The cursor expired; begin without one"}
 	case errors.Is(err, hub.ErrBusy), errors.Is(err, errFull):
 		return problem{Status: http.StatusServiceUnavailable, Type: urn + "busy", Title: "Try again shortly"}
+	case errors.Is(err, hub.ErrTooSoon):
+		return problem{Status: http.StatusTooManyRequests, Type: urn + "too-soon", Title: "Asked too often"}
 	case errors.Is(err, hub.ErrTooMany):
 		return problem{Status: http.StatusTooManyRequests, Type: urn + "too-many", Title: "As many of these are under way as may be"}
 	}

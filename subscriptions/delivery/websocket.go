@@ -23,6 +23,12 @@ type WebsocketEngine interface {
 	Authenticate(ctx context.Context, bearer string) (hub.Caller, error)
 }
 
+// Limiter holds everybody under a key to how often something may be done (*web.Limiter): an hub.ErrTooSoon says that it may
+// not yet.
+type Limiter interface {
+	Take(key string) error
+}
+
 // Websocket serves receivers that keep a socket open for their tokens (events.MethodWebsocket): GET …/{stream_id}, with
 // the caller in the context and its bearer token in the header. It is polling without the asking: frames are the bodies
 // of RFC 8936, both ways, and the same window, leases and judgements serve both. It needs Run beside it.
@@ -33,6 +39,7 @@ type WebsocketEngine interface {
 type Websocket struct {
 	poll     *Poll // what polling does with tokens, this does too
 	engine   WebsocketEngine
+	often    Limiter
 	log      *slog.Logger
 	upgrader websocket.Upgrader
 	// ctx is the life of the links, which outlast the server's: they are closed one by one when Run ends.
@@ -55,10 +62,10 @@ type Websocket struct {
 	open     sync.WaitGroup
 }
 
-// NewWebsocket makes the handler.
-func NewWebsocket(engine WebsocketEngine, log *slog.Logger) *Websocket {
+// NewWebsocket makes the handler. The limiter is for the frames of a party's receivers, all together.
+func NewWebsocket(engine WebsocketEngine, often Limiter, log *slog.Logger) *Websocket {
 	w := &Websocket{
-		poll: NewPoll(engine, log), engine: engine, log: log,
+		poll: NewPoll(engine, log), engine: engine, often: often, log: log,
 		perParty: maxWaiting, total: 4096, window: maxPollSets,
 		look: lookAgain, keepalive: 25 * time.Second, frameTime: 15 * time.Second, writeTime: 10 * time.Second, closeTime: 3 * time.Second,
 		links: map[*link]struct{}{}, joined: map[hub.ID]int{},
@@ -126,7 +133,7 @@ func (w *Websocket) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // answered by the upgrader
 	}
-	l := &link{w: w, conn: conn, stream: stream.ID, bearer: bearerOf(r), flying: map[string]flight{}, room: make(chan struct{}, 1)}
+	l := &link{w: w, conn: conn, party: stream.Party, stream: stream.ID, bearer: bearerOf(r), flying: map[string]flight{}, room: make(chan struct{}, 1)}
 	w.add(l)
 	defer w.drop(l)
 	l.serve()

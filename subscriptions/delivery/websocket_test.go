@@ -59,7 +59,7 @@ func newSocketHouse(t testing.TB, change ...func(*socketNode)) *socketHouse {
 
 // serve starts a node.
 func (h *socketHouse) serve(engine *hub.Hub, change ...func(*socketNode)) *socketNode {
-	n := &socketNode{Websocket: NewWebsocket(engine, quiet()), over: func(l net.Listener) net.Listener { return l }}
+	n := &socketNode{Websocket: NewWebsocket(engine, unlimited{}, quiet()), over: func(l net.Listener) net.Listener { return l }}
 	n.look, n.closeTime = 50*time.Millisecond, time.Second
 	for _, f := range change {
 		f(n)
@@ -564,6 +564,29 @@ func TestWebsocketFrames(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWebsocketFramesBounded: I11, PR-10. A frame counts as a request, and as several if what it says takes several
+// transactions; who says too much is not cut off, but has to wait.
+func TestWebsocketFramesBounded(t *testing.T) {
+	allowed := &allowance{}
+	h := newSocketHouse(t, func(w *socketNode) { w.often = allowed })
+	k := h.connect(h.node)
+	h.person("ann", "Chief")
+	s := k.only()
+	k.say(`{"ack":[%q]}`, s.JTI)
+	k.silent()
+	if h.owed() != 1 {
+		t.Error("a frame counts that may not be taken yet")
+	}
+	allowed.grant(1)
+	eventually(t, "the acknowledgement counts", func() bool { return h.owed() == 0 })
+	allowed.grant(10)
+	k.say(`{}`)
+	k.say(`{"ack":[%s"x"]}`, strings.Repeat(`"x",`, 2*settleAtOnce))
+	eventually(t, "four are counted", func() bool { return allowed.left.Load() == 6 })
+	h.person("ann", "Other")
+	k.only() // the socket goes on
 }
 
 // TestWebsocketSlowReader: a receiver that does not take its frames is cut, and what it had is owed at once.

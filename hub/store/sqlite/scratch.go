@@ -35,7 +35,15 @@ func (s *Store) Keep(ctx context.Context, r hub.Record, limit int) error {
 // Take implements hub.Scratch.
 func (s *Store) Take(ctx context.Context, key string, now int64) (*hub.Record, error) {
 	r := &hub.Record{Key: key}
-	err := s.write(ctx, "take a record", func(c *conn) error {
+	// Anybody can bring a key that is none: looking for it needs no lock.
+	err := s.read(ctx, "look for a record", func(c *conn) error {
+		var there int
+		return c.value("SELECT 1 FROM scratch WHERE key = ? AND expires > ?", []any{key, now}, &there)
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.write(ctx, "take a record", func(c *conn) error {
 		return c.value("DELETE FROM scratch WHERE key = ? AND expires > ? RETURNING kin, value, expires", []any{key, now},
 			&r.Group, bytesOf(&r.Value), &r.Expires)
 	})
