@@ -298,6 +298,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 	if len(outcomes) == 0 {
 		return nil, nil
 	}
+	found := false
 	err = s.write(ctx, func(tx pgx.Tx) error {
 		held, err := lockStream(ctx, tx, stream, besides)
 		if err != nil || held == nil {
@@ -307,6 +308,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 		if err != nil || len(e.delivery) == 0 {
 			return err
 		}
+		found = true
 		b := &pgx.Batch{}
 		before := held.Stream
 		for _, o := range outcomes {
@@ -325,7 +327,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 		b.Queue(`SELECT pg_notify('tidings', '')`)
 		return tx.SendBatch(ctx, b).Close()
 	})
-	if err == nil {
+	if err == nil && found { // what a receiver says of tokens that are none disturbs nobody
 		s.hints.wake()
 	}
 	return buried, fail("settle", err)

@@ -40,6 +40,7 @@ func (s *Store) Begin(ctx context.Context, now int64, attempts []hub.Attempt) (m
 // Settle implements hub.Outbox. Tokens that this stream does not have are passed over: they were settled before, or
 // are not the caller's.
 func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes []hub.Outcome) (buried []hub.DeadLetter, err error) {
+	found := false
 	err = s.write(ctx, "settle", func(c *conn) error {
 		st, err := c.stream(hub.ID{}, stream)
 		if errors.Is(err, hub.ErrNotFound) {
@@ -53,6 +54,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 		if err != nil {
 			return err
 		}
+		found = len(owners) > 0
 		t, err := c.attempts(slices.Collect(maps.Values(owners)))
 		if err != nil {
 			return err
@@ -71,7 +73,7 @@ func (s *Store) Settle(ctx context.Context, stream hub.ID, now int64, outcomes [
 		}
 		return c.exec("UPDATE stream SET failures = ?, failing = ?, problem = ? WHERE id = ?", st.Failures, st.Failing, st.Problem, stream[:])
 	})
-	if err == nil {
+	if err == nil && found { // what a receiver says of tokens that are none disturbs nobody
 		s.watchers.wake()
 	}
 	return buried, err
