@@ -20,6 +20,7 @@ import (
 type meter struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	underWay prometheus.Gauge
 }
 
 func newMeter(registry *prometheus.Registry) (*meter, error) {
@@ -31,8 +32,11 @@ func newMeter(registry *prometheus.Registry) (*meter, error) {
 			Name: "tidings_http_request_seconds", Help: "Time to answer, by route pattern; long polls count their waiting.",
 			Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10, 60},
 		}, []string{"route"}),
+		underWay: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "tidings_http_requests_under_way", Help: "Requests that are not answered yet, long polls that wait and sockets among them.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.underWay} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -74,7 +78,9 @@ func observe(log *slog.Logger, m *meter) func(http.Handler) http.Handler {
 			r = r.WithContext(context.WithValue(r.Context(), logKey{}, log))
 			out := &answer{ResponseWriter: w}
 			start := time.Now()
+			m.underWay.Inc()
 			defer func() {
+				m.underWay.Dec()
 				broken := recover()
 				if broken != nil && broken != http.ErrAbortHandler {
 					// The value may quote anything; its type and the place are enough to find the fault.

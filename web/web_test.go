@@ -301,6 +301,7 @@ func TestMetrics(t *testing.T) {
 	f.send("GET", "/panic/personal", "")
 	shown := f.send("GET", "/metrics", "")
 	for _, want := range []string{
+		"tidings_http_requests_under_way 1", // this one
 		`tidings_http_requests_total{method="GET",route="/party/{id}",status="200"} 1`,
 		`tidings_http_requests_total{method="GET",route="/below/*",status="200"} 1`,
 		`tidings_http_requests_total{method="GET",route="none",status="404"} 1`,

@@ -62,11 +62,14 @@ func TestStopping(t *testing.T) {
 		live := w.begin("GET", "/live?ticket="+first.Ticket+"&cursor="+first.Cursor, "", "")
 		body := `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"bert"}`
 		write := w.begin("POST", "/scim/v2/Users", w.directory.Token, body)
-		// It is told to go on once its handler reads; the others' connections were accepted before.
+		// Whose request was not read when the program stops is cut off. This one is told to go on once its handler reads.
 		for _, want := range []string{" 100 ", "\r\n"} {
 			if line, err := write.in.ReadString('\n'); !strings.Contains(line, want) {
 				t.Fatalf("the write is answered %q, %v", line, err)
 			}
+		}
+		if !eventually(patience, func() bool { return strings.Contains(w.metrics(), "tidings_http_requests_under_way 5\n") }) {
+			t.Fatal("four requests and the one that asks are not under way")
 		}
 		began := time.Now()
 		if err := w.hub.cmd.Process.Signal(os.Interrupt); err != nil {
