@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -130,13 +131,12 @@ func targets(from []Reference) map[string]map[string]ID {
 
 // told asks which targets of references the party may know now.
 func (h *Hub) told(ctx context.Context, party ID, refs []Reference) (map[ID]bool, error) {
-	var ids []ID
+	ids := map[ID]bool{} // a group may have a hundred thousand
 	for _, r := range refs {
-		if !r.Target.IsZero() && !slices.Contains(ids, r.Target) {
-			ids = append(ids, r.Target)
-		}
+		ids[r.Target] = true
 	}
-	return h.ask(ctx, party, ids, 0)
+	delete(ids, ID{})
+	return h.ask(ctx, party, slices.Collect(maps.Keys(ids)), 0)
 }
 
 // ask finds for which of the entries the party has a live grant (or agreement) for the purposes, as committed at this
