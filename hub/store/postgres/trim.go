@@ -65,18 +65,19 @@ func fallOff(ctx context.Context, tx pgx.Tx, upTo int64) error {
 }
 
 // forgetting are the statements by which tombstones, parties and lines go, in this order: what refers to something goes
-// before it. The line at Oldest stays, cursors that stand there are compared with it.
+// before it. The line at Oldest stays, cursors that stand there are compared with it. What ended did so at its position or
+// before it, and is found by that (TestTrimReadsWhatGoes).
 var forgetting = []string{
-	`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ended <> 0 AND position <= $1 ORDER BY id LIMIT $2)`,
+	`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ended <> 0 AND ended <= $1 AND position <= $1 ORDER BY ended LIMIT $2)`,
 	`DELETE FROM grants WHERE id IN (SELECT g.id FROM party p JOIN grants g ON g.party = p.id
 		WHERE p.removed <> 0 AND p.removed <= $1 LIMIT $2)`,
-	`DELETE FROM exclusion WHERE entry IN (SELECT id FROM entry e WHERE deleted <> 0 AND position <= $1
+	`DELETE FROM exclusion WHERE entry IN (SELECT id FROM entry e WHERE deleted <> 0 AND deleted <= $1 AND position <= $1
 		AND EXISTS (SELECT FROM exclusion x WHERE x.entry = e.id)
-		AND NOT EXISTS (SELECT FROM grants g WHERE g.entry = e.id) ORDER BY id LIMIT $2)`,
-	`DELETE FROM entry WHERE id IN (SELECT id FROM entry e WHERE deleted <> 0 AND position <= $1
+		AND NOT EXISTS (SELECT FROM grants g WHERE g.entry = e.id) ORDER BY deleted LIMIT $2)`,
+	`DELETE FROM entry WHERE id IN (SELECT id FROM entry e WHERE deleted <> 0 AND deleted <= $1 AND position <= $1
 		AND NOT EXISTS (SELECT FROM grants g WHERE g.entry = e.id)
 		AND NOT EXISTS (SELECT FROM exclusion x WHERE x.entry = e.id)
-		AND NOT EXISTS (SELECT FROM delivery d WHERE d.entry = e.id) ORDER BY id LIMIT $2)`,
+		AND NOT EXISTS (SELECT FROM delivery d WHERE d.entry = e.id) ORDER BY deleted LIMIT $2)`,
 	`DELETE FROM token WHERE id IN (SELECT t.id FROM party p JOIN token t ON t.party = p.id
 		WHERE p.removed <> 0 AND p.removed <= $1 LIMIT $2)`,
 	`DELETE FROM party WHERE id IN (SELECT id FROM party WHERE removed <> 0 AND removed <= $1 ORDER BY id LIMIT $2)`,
