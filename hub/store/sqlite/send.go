@@ -180,26 +180,53 @@ func (c *conn) lease(stream hub.ID, owner, node string, now, until int64) error 
 // names it finds nothing to tell. It returns how many payloads went.
 func (s *Store) EraseSignals(ctx context.Context, now int64, limit int) (n int, err error) {
 	const passed = "NOT EXISTS (SELECT 1 FROM stream t WHERE t.party = x.party AND t.status <> 'disabled' AND t.signal < x.position)"
-	err = s.write(ctx, "erase signals", func(c *conn) error {
-		if err := c.exec("DELETE FROM signal_party AS x WHERE " + passed); err != nil {
-			return err
-		}
-		var positions []any
+	const over = "(s.expires <= ? OR NOT EXISTS (SELECT 1 FROM signal_party x WHERE x.position = s.position) " +
+		"AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.signal = s.position AND d.signal <> 0) " +
+		"AND NOT EXISTS (SELECT 1 FROM dead_letter l WHERE l.signal = s.position AND l.signal <> 0 AND l.expires > ?))"
+	var parties []hub.ID // of rows that their streams passed, with their positions first among those of signals
+	var positions []any
+	// Looking reads every row, so it is done without the lock. What is found is looked at again under it.
+	err = s.read(ctx, "look for settled signals", func(c *conn) error {
 		if err := c.each(func(r row) error {
-			var p int64
-			err := r.Scan(&p)
-			positions = append(positions, p)
+			var party hub.ID
+			var position int64
+			err := r.Scan(id(&party), &position)
+			parties, positions = append(parties, party), append(positions, position)
 			return err
-		}, "SELECT s.position FROM signal s WHERE s.expires <= ? OR NOT EXISTS (SELECT 1 FROM signal_party x WHERE x.position = s.position) "+
-			"AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.signal = s.position AND d.signal <> 0) "+
-			"AND NOT EXISTS (SELECT 1 FROM dead_letter l WHERE l.signal = s.position AND l.signal <> 0 AND l.expires > ?) LIMIT ?", now, now, limit); err != nil {
-			return err
-		}
-		n = len(positions)
-		if err := c.affectAmong(positions, "DELETE FROM signal_party WHERE position IN (…)"); err != nil {
+		}, "SELECT x.party, x.position FROM signal_party x WHERE "+passed+" LIMIT ?", limit); err != nil {
 			return err
 		}
-		return c.affectAmong(positions, "DELETE FROM signal WHERE position IN (…)")
+		return c.each(func(r row) error {
+			var position int64
+			err := r.Scan(&position)
+			positions = append(positions, position)
+			return err
+		}, "SELECT s.position FROM signal s WHERE "+over+" LIMIT ?", now, now, limit-len(parties))
+	})
+	if err != nil || len(positions) == 0 {
+		return 0, err
+	}
+	err = s.write(ctx, "erase signals", func(c *conn) error {
+		for i, party := range parties {
+			if err := c.exec("DELETE FROM signal_party AS x WHERE x.party = ? AND x.position = ? AND "+passed, party[:], positions[i]); err != nil {
+				return err
+			}
+		}
+		gone := map[any]bool{}
+		if err := c.among(func(r row) error {
+			var position int64
+			err := r.Scan(&position)
+			gone[position] = true
+			return err
+		}, positions, "SELECT s.position FROM signal s WHERE "+over+" AND s.position IN (…)", now, now); err != nil {
+			return err
+		}
+		n = len(gone)
+		erased := slices.Collect(maps.Keys(gone))
+		if err := c.affectAmong(erased, "DELETE FROM signal_party WHERE position IN (…)"); err != nil {
+			return err
+		}
+		return c.affectAmong(erased, "DELETE FROM signal WHERE position IN (…)")
 	})
 	return n, err
 }
