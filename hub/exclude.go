@@ -105,7 +105,8 @@ type Naming struct {
 	UserNames []string // folded, of persons
 }
 
-// MaxNamed bounds the entries that a store finds by one identifier for a party: a directory may give everybody the same.
+// MaxNamed bounds the entries that a store finds by one identifier for a party, among those that it may be told of: a
+// directory may give everybody the same.
 const MaxNamed = 100
 
 // Identifiers are the keys to find a person by the address or number that names them in events. They are hashes, as an

@@ -87,7 +87,7 @@ func found(ctx context.Context, tx pgx.Tx, party hub.ID, by hub.Naming) ([]hub.I
 	b.Queue(`SELECT id FROM entry WHERE type = $1 AND user_name = ANY($2::bytea[])`, string(schema.User), names).Query(add)
 	for _, key := range by.Keys {
 		b.Queue(`SELECT i.entry FROM identifier i WHERE i.key = $1 AND ((SELECT agreement FROM party WHERE id = $2)
-			OR EXISTS (SELECT FROM grants g WHERE g.party = $2 AND g.entry = i.entry)) LIMIT $3`, key[:], party[:], hub.MaxNamed).Query(add)
+			OR EXISTS (SELECT FROM grants g WHERE g.party = $2 AND g.entry = i.entry AND g.ended = 0)) LIMIT $3`, key[:], party[:], hub.MaxNamed).Query(add)
 	}
 	err := tx.SendBatch(ctx, b).Close()
 	return keysOf(ids), err

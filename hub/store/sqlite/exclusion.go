@@ -88,7 +88,7 @@ func (c *conn) named(p hub.Party, by hub.Naming) (found []hub.ID, err error) {
 	}
 	for _, key := range by.Keys {
 		if err := c.each(add, "SELECT i.entry FROM identifier i WHERE i.key = ? AND (? OR EXISTS "+
-			"(SELECT 1 FROM grants g WHERE g.party = ? AND g.entry = i.entry)) LIMIT ?", key[:], p.Agreement, p.ID[:], hub.MaxNamed); err != nil {
+			"(SELECT 1 FROM grants g WHERE g.party = ? AND g.entry = i.entry AND g.ended = 0)) LIMIT ?", key[:], p.Agreement, p.ID[:], hub.MaxNamed); err != nil {
 			return nil, err
 		}
 	}

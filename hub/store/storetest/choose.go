@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"tidings/consent"
@@ -100,6 +101,37 @@ var chooseTests = map[string]func(f *fixture){
 		}
 		f.commit(f.deletion(f.entry(all[0].ID)))
 		f.equal("after the end of one", finds(s, hub.Naming{Keys: []hub.ID{key}}), 1)
+	},
+
+	"found among many whose grants ended": func(f *fixture) {
+		p := f.party()
+		s, key := f.stream(p), hub.NewID()
+		var people, ends []hub.Item
+		for range 5 * hub.MaxNamed {
+			it := f.newUser(f.word())
+			it.Entry.Identifiers = []hub.ID{key}
+			people = append(people, it)
+		}
+		for _, e := range f.commit(people...).Entries {
+			ends = append(ends, f.newGrant(p, e.ID, both("title")))
+		}
+		granted := f.commit(ends...).Grants
+		alive := granted[len(granted)-1]
+		ends = nil
+		for _, g := range granted[:len(granted)-1] {
+			ends = append(ends, f.grantLine(g, hub.Revoked))
+		}
+		f.commit(ends...)
+		var found []hub.ID
+		f.must(f.store.Choose(f.ctx, p.ID, s.ID, hub.Naming{Keys: []hub.ID{key}}, f.tick(), func(in hub.Choosing) (hub.Chosen, error) {
+			for _, r := range in.Page.Rows {
+				found = append(found, r.Entry.ID)
+			}
+			return hub.Chosen{}, nil
+		}))
+		if !slices.Contains(found, alive.Entry) {
+			f.Errorf("the one who may be told is not among the %d found", len(found))
+		}
 	},
 
 	"what waits goes with the choice": func(f *fixture) { // I5
