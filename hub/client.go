@@ -147,7 +147,9 @@ func (h *Hub) prove(ctx context.Context, p Proof, now int64) (*Token, error) {
 }
 
 // proveKey takes an assertion, once (RFC 7523 section 3). Only one that is good in every other way is remembered, so that
-// strangers can make nothing grow.
+// strangers can make nothing grow. A client that does not exist has no key to verify a signature with, and is refused
+// sooner. There is nothing to be had by that: an id has 80 random bits, so nobody finds one by trying, and whoever was told
+// one knows no secret (RFC 6749 section 2.2).
 func (h *Hub) proveKey(ctx context.Context, p Proof, now int64) (*Token, error) {
 	client, err := events.AssertionClient(p.Assertion)
 	if err != nil || p.Client != "" && p.Client != client {
