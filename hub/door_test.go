@@ -196,3 +196,27 @@ func TestSignalNamesItsCause(t *testing.T) {
 		}
 	})
 }
+
+// What did not fit a transaction goes with the next as it was decided: nothing of it is read again.
+func TestReadOnceForManyTransactions(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		for _, name := range []string{"a", "b", "c"} {
+			w.crowd(w.party(hub.PartyRequest{Name: name}), 400, "title")
+		}
+		reads, commits := 0, 0
+		h := w.gated(gate{read: func(string) { reads++ }, commit: func() { commits++ }})
+		var reports []hub.Report
+		for i := range 400 {
+			reports = append(reports, w.report(fmt.Sprintf("person%d", i), "Cook"))
+		}
+		reports = append(reports, hub.Report{Source: "test", Key: "person399", Gone: true}, w.report("person399", "Clerk"))
+		for i, r := range must(h.Ingest(w.ctx(), reports...))(t) {
+			if want := map[int]hub.ChangeKind{400: hub.Deleted, 401: hub.Created}[i]; r.Err != nil || r.Kind != want && i >= 400 || r.Kind != hub.Updated && i < 400 {
+				t.Errorf("report %d: %+v", i, r)
+			}
+		}
+		if commits != 4 || reads != 3 {
+			t.Errorf("%d reads, %d commits", reads, commits) // two for the crowd, one each for the end and the new person
+		}
+	})
+}

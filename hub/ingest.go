@@ -288,22 +288,23 @@ func (h *Hub) plan(v *view, jobs []*job) *plan {
 	return p
 }
 
-// commit answers those whose item was taken or is refused for good. The others have to be decided again: their entry
-// changed meanwhile, or the transaction was full before their turn.
+// commit takes as many transactions as the plan's items need, and answers those whose item was taken or is refused for
+// good. Those whose entry changed meanwhile have to be decided again.
 func (h *Hub) commit(ctx context.Context, p *plan) error {
-	if len(p.pending) == 0 {
-		return nil
-	}
-	receipt, err := h.store.Commit(ctx, p.batch)
-	if err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	for i, d := range p.pending[:receipt.Done] {
-		if why := receipt.Errors[i]; why != nil {
-			d.refused(why)
-		} else {
-			d.finish(receipt.Entries[i], p.batch.Items[i].first())
+	for len(p.pending) > 0 {
+		receipt, err := h.store.Commit(ctx, p.batch)
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
 		}
+		for i, d := range p.pending[:receipt.Done] {
+			if why := receipt.Errors[i]; why != nil {
+				d.refused(why)
+			} else {
+				d.finish(receipt.Entries[i], p.batch.Items[i].first())
+			}
+		}
+		p.pending, p.batch.Items = p.pending[receipt.Done:], p.batch.Items[receipt.Done:]
+		p.batch.Now = h.now()
 	}
 	return nil
 }
