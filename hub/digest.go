@@ -20,16 +20,19 @@ import (
 // still, and what comes meanwhile belongs to the next one. So a receiver that is away for a week gets one.
 
 // digests reports whether the stream tells its feed by digests.
-func (in Issuing) digests() bool {
-	offer := in.Page.Party.offer(in.Page.Head.Policy)
-	return in.Stream.Settings.Digests() && slices.Contains(offer.Delivered(in.Stream.Settings), events.Digest)
+func (s Stream) digests(p Party, policy consent.Policy) bool {
+	return s.Settings.Digests() && slices.Contains(p.offer(policy).Delivered(s.Settings), events.Digest)
+}
+
+// quiet: the interval since the last digest is not over. A later end was said by a clock that was wrong.
+func (s Stream) quiet(now int64) bool {
+	return now < s.Quiet && s.Quiet <= now+s.Settings.DigestEvery().Microseconds()
 }
 
 // digest decides what is told of the feed.
 func (in Issuing) digest(out Issued, seal func(cursor) string) Issued {
 	s, page := in.Stream, in.Page
-	every := s.Settings.DigestEvery().Microseconds()
-	if in.Digest || in.Now < s.Quiet && s.Quiet <= in.Now+every { // a later one was said by a clock that was wrong
+	if in.Digest || s.quiet(in.Now) {
 		out.Drained = true
 		return out
 	}
@@ -39,7 +42,7 @@ func (in Issuing) digest(out Issued, seal func(cursor) string) Issued {
 	place := cursor{Party: s.Party, Generation: s.Generation, Base: s.Base, At: s.At, Tag: s.Tag}
 	out.Deliveries = append(out.Deliveries, ownDelivery(&s, subscriptions.Digest(s.ID.String(), seal(place)), in.Now))
 	out.Base, out.At, out.Tag = page.Head.Position, page.Head.Position, page.Head.Tag
-	out.Quiet, out.Drained = in.Now+every, true
+	out.Quiet, out.Drained = in.Now+s.Settings.DigestEvery().Microseconds(), true
 	return out
 }
 

@@ -362,3 +362,22 @@ func followDigests(t *testing.T, w *world, rnd *rand.Rand, seed uint64) {
 		t.Errorf("seed %d: holds %d copies that it may not hold", seed, len(held)-len(right))
 	}
 }
+
+// A digest that comes after nothing concerned its party for longer than tombstones live carries a cursor that /delta takes.
+func TestDigestAfterAQuietMonth(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", nil)
+		w.grant(p, anna, "title")
+		s := w.digests(p)
+		for i := range 10 {
+			w.person(fmt.Sprint("other", i), nil)
+			w.silent(s, "others")
+		}
+		w.trim()
+		w.person("bert", nil)
+		w.patch(anna, replace("title", "Clerk"))
+		_, cursor := w.digest(s, p)
+		w.tells(p, cursor, events.Updated, anna)
+	})
+}

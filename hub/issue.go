@@ -45,7 +45,7 @@ func decideIssue(in Issuing, seal func(cursor) string) Issued {
 	if !in.MoreSignals {
 		out.Signal = max(out.Signal, page.Head.Position)
 	}
-	if in.digests() {
+	if s.digests(page.Party, page.Head.Policy) {
 		return in.digest(out, seal)
 	}
 	out.Deliveries = append(out.Deliveries, in.back()...)
@@ -66,6 +66,44 @@ func decideIssue(in Issuing, seal func(cursor) string) Issued {
 		out.Deliveries = append(out.Deliveries, d)
 	}
 	return out.past(page)
+}
+
+// Prospect is what issuing a stream would begin with, as far as that can be seen without its rows and without a lock.
+type Prospect struct {
+	Stream Stream
+	Party  Party
+	Policy consent.Policy
+	// Unsettled counts the stream's deliveries about entries; Digest: one is not settled.
+	Unsettled int
+	Digest    bool
+	// Rows and Signals stand after the stream's places; Back: subjects are on their way back to it.
+	Rows, Signals, Back bool
+}
+
+// Idle reports that issuing would tell nothing and pass nothing. Then it is not begun: most looks of those who wait are
+// of this kind, one for each commit that concerns somebody else, and all streams' places need not follow the head for that
+// (Trim takes those along that stand before the oldest tombstone). What comes after this look has a hint of its own.
+func (p Prospect) Idle(now int64, window int) bool {
+	s := p.Stream
+	switch {
+	case s.Status != subscriptions.Enabled:
+		return true
+	case s.Generation != p.Party.Generation:
+		return false
+	case p.Unsettled >= window:
+		return true
+	case p.Signals || p.Back:
+		return false
+	case !p.Rows:
+		return s.Base == s.At // else it is at the end now, and what comes next is not to be told with what was told
+	}
+	return s.digests(p.Party, p.Policy) && (p.Digest || s.quiet(now))
+}
+
+// Records reports whether a decision leaves anything to be written.
+func (out Issued) Records(s Stream) bool {
+	return out.Anew || len(out.Deliveries) > 0 || len(out.Back) > 0 || out.Base != s.Base || out.At != s.At || out.Tag != s.Tag ||
+		out.Signal != s.Signal || out.Generation != s.Generation || out.Quiet != s.Quiet
 }
 
 // past moves the cursor along the feed: over the page, or to the head when it was the last.

@@ -9,6 +9,15 @@ import (
 	"tidings/subscriptions"
 )
 
+// trim lets all tombstones' lives be over.
+func (w *world) trim() {
+	w.t.Helper()
+	head := must(w.store.Head(w.ctx()))(w.t)
+	for more := true; more; {
+		more = must(w.store.Trim(w.ctx(), head.Position, 1000))(w.t)
+	}
+}
+
 // A removal that waits longer than its tombstone lives is told as a changed feed.
 func TestRemovalOutlivesItsTombstone(t *testing.T) {
 	both(t, func(t *testing.T, w *world) {
@@ -22,10 +31,7 @@ func TestRemovalOutlivesItsTombstone(t *testing.T) {
 		w.next(s, p)
 		must(w.h.SetStatus(w.ctx(), p.caller, s.ID.String(), subscriptions.Paused, ""))(t)
 		w.settle(s, subscriptions.Done, 0, first...)
-		head := must(w.store.Head(w.ctx()))(t)
-		for more := true; more; {
-			more = must(w.store.Trim(w.ctx(), head.Position, 1000))(t)
-		}
+		w.trim()
 		must(w.h.SetStatus(w.ctx(), p.caller, s.ID.String(), subscriptions.Enabled, ""))(t)
 		if told := w.drain(s, p); !slices.Equal(told, []events.Type{events.FeedChanged}) && !slices.Equal(told, []events.Type{events.FeedRemove}) {
 			t.Errorf("the end was not told: %v", told)

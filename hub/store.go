@@ -296,7 +296,7 @@ type Outbox interface {
 	// Issue reads the stream's next rows and room in one snapshot (Issuing), asks decide what is to be told, and
 	// records that and the moved cursor in one transaction; nothing if the cursor or the status moved meanwhile
 	// (ErrConflict). At most window deliveries stay unsettled; a generation that moved on is decided about also where that
-	// leaves no room. It reports whether there is more to issue.
+	// leaves no room. A stream that is idle (Prospect) is only looked at. It reports whether there is more to issue.
 	Issue(ctx context.Context, stream ID, now int64, window int, decide func(Issuing) Issued) (more bool, err error)
 	// Sendable reads deliveries whose turn it is and that may leave (MayLeave), with what is needed to check and make them, in one snapshot.
 	Sendable(ctx context.Context, stream ID, now int64, limit int) ([]Sending, error)

@@ -22,8 +22,13 @@ func readSignal(r *row) hub.Signal {
 // Issue records what is next to be told on a stream and moves its cursor.
 //
 // The stream's lock keeps other nodes from issuing it at the same time. The head is read before the rows and rows past
-// it are left, so that no snapshot is needed for the reads to agree.
+// it are left, so that no snapshot is needed for the reads to agree. Most looks find nothing: a lock would cost each of them
+// a commit that is flushed.
 func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int, decide func(hub.Issuing) hub.Issued) (more bool, err error) {
+	p, err := s.prospect(ctx, stream)
+	if err != nil || p.Idle(now, window) {
+		return false, fail("look what to issue", err)
+	}
 	issued := false
 	err = s.write(ctx, func(tx pgx.Tx) error {
 		held, err := lockStream(ctx, tx, stream, besides)
@@ -52,11 +57,31 @@ func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int,
 	return more, nil
 }
 
+// prospect reads what hub.Prospect says, in one statement; hub.ErrNotFound.
+func (s *Store) prospect(ctx context.Context, stream hub.ID) (p hub.Prospect, err error) {
+	err = s.query(ctx, func(r *row) {
+		p.Stream, p.Party = readStream(r), readParty(r)
+		p.Policy = readHead(r).Policy
+		p.Unsettled, p.Digest, p.Signals, p.Back, p.Rows = int(r.int()), r.bool(), r.bool(), r.bool(), r.bool()
+	}, `SELECT `+streamColumns+`, `+columnsOf("p", partyColumns)+`, `+columnsOf("h", headColumns)+`,
+			(SELECT count(*) FROM delivery d WHERE d.stream = s.id AND d.entry IS NOT NULL),
+			EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.type = $2),
+			EXISTS (SELECT FROM signal_party sp WHERE sp.party = s.party AND sp.position > s.signal),
+			EXISTS (SELECT FROM exclusion x WHERE x.stream = s.id AND x.back),
+			CASE WHEN p.agreement THEN EXISTS (SELECT FROM entry e WHERE e.position > s.at)
+				ELSE EXISTS (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at) END
+		FROM stream s JOIN party p ON p.id = s.party CROSS JOIN head h WHERE s.id = $1`, stream[:], string(events.Digest))
+	if err == nil && p.Stream.ID.IsZero() {
+		err = hub.ErrNotFound
+	}
+	return p, err
+}
+
 // issuing reads what a decision is made from: signals first, the feed for as much room as they leave.
 func issuing(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, window int) (*hub.Issuing, error) {
 	in := &hub.Issuing{Stream: stream, Now: now, Room: window, SignalRows: map[hub.ID]hub.FeedRow{}}
 	b := &pgx.Batch{}
-	q := hub.FeedQuery{Party: stream.Party, After: stream.At, At: stream.At}
+	q := hub.FeedQuery{Party: stream.Party, After: stream.At}
 	b.Queue(`SELECT count(*) FILTER (WHERE entry IS NOT NULL), count(*) FILTER (WHERE entry IS NULL AND type = $2) > 0
 		FROM delivery WHERE stream = $1`, stream.ID[:], string(events.Digest)).
 		Query(into(func(r *row) {
@@ -108,6 +133,9 @@ func issuing(ctx context.Context, tx pgx.Tx, stream hub.Stream, now int64, windo
 
 // issue writes a decision.
 func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) error {
+	if !out.Records(s.Stream) {
+		return nil
+	}
 	ended, err := holdEntries(ctx, tx, s.Party, out.Deliveries)
 	if err != nil {
 		return err

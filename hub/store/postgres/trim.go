@@ -47,7 +47,8 @@ func (s *Store) Trim(ctx context.Context, upTo int64, limit int) (more bool, err
 }
 
 // fallOff moves Oldest, and with it the streams that stand before a tombstone that is about to go, or whose removal waits in
-// the window: without the tombstone no token can be made of it.
+// the window: without the tombstone no token can be made of it. One that nothing concerned since stands still (hub.Prospect)
+// and is moved along, so that a digest's cursor is one that /delta takes; one that has something to read, but no tombstone, stays.
 func fallOff(ctx context.Context, tx pgx.Tx, upTo int64) error {
 	const waits = `EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.kind = 'removed' AND NOT d.sent AND d.position <= $1)`
 	b := &pgx.Batch{}
@@ -60,6 +61,11 @@ func fallOff(ctx context.Context, tx pgx.Tx, upTo int64) error {
 				WHERE g.party = s.party AND g.position > s.at AND g.position <= $1 AND g.ended <> 0)
 			OR p.agreement AND EXISTS (SELECT FROM entry e
 				WHERE e.position > s.at AND e.position <= $1 AND e.deleted <> 0))`, upTo, string(subscriptions.Disabled))
+	b.Queue(`UPDATE stream s SET base = $1, at = $1, tag = (SELECT tag FROM change WHERE position = $1) FROM party p
+		WHERE p.id = s.party AND s.status <> $2 AND s.at < $1 AND s.base = s.at AND NOT (
+			NOT p.agreement AND EXISTS (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at AND g.position <= $1)
+			OR p.agreement AND EXISTS (SELECT FROM entry e WHERE e.position > s.at AND e.position <= $1))`,
+		upTo, string(subscriptions.Disabled))
 	b.Queue(`UPDATE head SET oldest = $1`, upTo)
 	return tx.SendBatch(ctx, b).Close()
 }

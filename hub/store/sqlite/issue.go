@@ -11,26 +11,53 @@ import (
 )
 
 // Issue implements hub.Outbox. It decides while it holds the writer, so that neither cursor nor rows can move
-// meanwhile; deciding is pure and short. Where nothing came of it nothing is written.
+// meanwhile; deciding is pure and short. Most looks find nothing, and looking needs no lock.
 func (s *Store) Issue(ctx context.Context, stream hub.ID, now int64, window int, decide func(hub.Issuing) hub.Issued) (more bool, err error) {
-	wrote := false
+	idle := false
+	if err := s.read(ctx, "look what to issue", func(c *conn) error {
+		p, err := s.prospect(c, stream)
+		idle = err == nil && p.Idle(now, window)
+		return err
+	}); err != nil || idle {
+		return false, err
+	}
+	issued := false
 	err = s.write(ctx, "issue", func(c *conn) error {
 		in, unsettled, err := s.issuing(c, stream, now, window)
 		if err != nil || in == nil {
 			return err
 		}
 		out := decide(*in)
-		wrote, err = c.issue(*in, unsettled, out)
-		more = in.Remains(out)
-		return err
+		more, issued = in.Remains(out), len(out.Deliveries) > 0
+		return c.issue(*in, unsettled, out)
 	})
 	if err != nil {
 		return false, err
 	}
-	if wrote {
+	if issued {
 		s.watchers.wake()
 	}
 	return more, nil
+}
+
+// prospect reads what hub.Prospect says.
+func (s *Store) prospect(c *conn, stream hub.ID) (p hub.Prospect, err error) {
+	if p.Stream, err = c.stream(hub.ID{}, stream); err != nil || p.Stream.Status != subscriptions.Enabled {
+		return p, err
+	}
+	page, err := s.page(c, p.Stream.Party)
+	if err != nil {
+		return p, err
+	}
+	p.Party, p.Policy = page.Party, page.Head.Policy
+	return p, c.value("SELECT (SELECT count(*) FROM delivery WHERE stream = ?1 AND entry IS NOT NULL), "+
+		"EXISTS (SELECT 1 FROM delivery WHERE stream = ?1 AND entry IS NULL AND type = ?2), "+
+		"EXISTS (SELECT 1 FROM signal_party WHERE party = ?3 AND position > ?4), "+
+		"EXISTS (SELECT 1 FROM exclusion WHERE stream = ?1 AND back <> 0), "+
+		"CASE ?5 WHEN 0 THEN EXISTS (SELECT 1 FROM grants WHERE party = ?3 AND position > ?6) "+
+		"ELSE EXISTS (SELECT 1 FROM entry WHERE position > ?6) END",
+		[]any{stream[:], string(events.Digest), p.Party.ID[:], p.Stream.Signal, p.Party.Agreement, p.Stream.At},
+		&p.Unsettled, &p.Digest, &p.Signals, &p.Back, &p.Rows)
 }
 
 // issuing reads what a decision is made from, and what the stream has not settled; nil when there is nothing to decide:
@@ -63,7 +90,7 @@ func (s *Store) issuing(c *conn, stream hub.ID, now int64, window int) (*hub.Iss
 	if err := c.issuingBack(in); err != nil {
 		return nil, nil, err
 	}
-	page, err := s.feed(c, hub.FeedQuery{Party: st.Party, After: st.At, Limit: in.Room - len(in.Signals) - len(in.Back), At: st.At})
+	page, err := s.feed(c, hub.FeedQuery{Party: st.Party, After: st.At, Limit: in.Room - len(in.Signals) - len(in.Back)})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,28 +139,25 @@ func (c *conn) signals(query string, args ...any) (found []hub.Signal, err error
 	return found, err
 }
 
-// issue records a decision. It reports false when there was nothing to record.
-func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) (wrote bool, err error) {
+// issue records a decision.
+func (c *conn) issue(in hub.Issuing, unsettled []hub.Delivery, out hub.Issued) error {
+	if !out.Records(in.Stream) {
+		return nil
+	}
 	w := c.window(unsettled)
 	if out.Anew {
 		if err := w.keep(hub.Regenerate(unsettled, out.Generation, in.Now)); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if err := w.add(in.Stream, out.Deliveries); err != nil {
-		return false, err
+		return err
 	}
 	if err := c.endExclusions(in.Stream.ID, out.Back); err != nil {
-		return false, err
+		return err
 	}
-	st := in.Stream
-	st.Base, st.At, st.Signal, st.Tag, st.Generation, st.Quiet = out.Base, out.At, out.Signal, out.Tag, out.Generation, out.Quiet
-	if !out.Anew && len(out.Deliveries) == 0 && len(out.Back) == 0 && st.Base == in.Stream.Base && st.At == in.Stream.At && st.Signal == in.Stream.Signal &&
-		st.Tag == in.Stream.Tag && st.Generation == in.Stream.Generation {
-		return false, nil
-	}
-	return true, c.exec("UPDATE stream SET base = ?, at = ?, signal = ?, tag = ?, generation = ?, quiet = ? WHERE id = ?",
-		st.Base, st.At, st.Signal, st.Tag[:], st.Generation, st.Quiet, st.ID[:])
+	return c.exec("UPDATE stream SET base = ?, at = ?, signal = ?, tag = ?, generation = ?, quiet = ? WHERE id = ?",
+		out.Base, out.At, out.Signal, out.Tag[:], out.Generation, out.Quiet, in.Stream.ID[:])
 }
 
 // window is what a stream has not settled, in a transaction.

@@ -100,7 +100,7 @@ func (c *conn) owners(stream hub.ID, outcomes []hub.Outcome) (map[string]hub.ID,
 // another generation to issue, deliveries to send, or attempts that run: the node's own, or those of one that lost its
 // lease. Parameters: now, three times.
 const hasWork = "(s.quiet <= ? AND CASE p.agreement WHEN 0 THEN EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at)" +
-	" ELSE (SELECT position FROM head) > s.at END" +
+	" ELSE EXISTS (SELECT 1 FROM entry e WHERE e.position > s.at) END" +
 	" OR EXISTS (SELECT 1 FROM signal_party x WHERE x.party = s.party AND x.position > s.signal)" +
 	" OR EXISTS (SELECT 1 FROM exclusion x WHERE x.stream = s.id AND x.back <> 0)" +
 	" OR s.generation <> p.generation" +

@@ -24,7 +24,7 @@ var digestTests = map[string]func(f *fixture){
 			more, err := f.store.Issue(f.ctx, s.ID, f.tick(), 1, func(in hub.Issuing) hub.Issued {
 				seen = append(seen, in.Digest)
 				head := in.Page.Head
-				return hub.Issued{Deliveries: ds, Base: head.Position, At: head.Position, Tag: head.Tag, Signal: in.Stream.Signal,
+				return hub.Issued{Deliveries: ds, Base: head.Position, At: head.Position, Tag: head.Tag, Signal: head.Position,
 					Generation: in.Stream.Generation, Quiet: quiet, Drained: true}
 			})
 			f.must(err)
@@ -39,9 +39,14 @@ var digestTests = map[string]func(f *fixture){
 		if now.Quiet == 0 || now.At != f.head().Position {
 			f.Errorf("%+v", now)
 		}
-		issue(0)
+		f.update(g, "title")
+		f.still("one is not settled", s, 10)
+		f.raise(e.ID, "", "x") // a signal is told all the same
+		issue(f.now + 500)
 		f.settle(s, subscriptions.Done, 0, f.send(s))
 		f.update(e, "title")
+		f.still("quiet", s, 10)
+		f.now += 500
 		issue(77)
 		f.equal("seen", seen, []bool{false, true, false})
 		now = f.streamNow(s)

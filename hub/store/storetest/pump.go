@@ -196,13 +196,9 @@ func (p *pump) drain(a *actor) {
 		for len(p.begun) > 0 {
 			p.answer(a, 0)
 		}
-		now := a.f.streamNow(p.s)
-		if head := a.f.head().Position; now.At != head || now.Signal != head {
-			continue
-		}
-		left, err := a.f.store.Sendable(a.f.ctx, p.s.ID, a.f.clock()+1000, 10)
+		left, err := a.f.store.Backlogs(a.f.ctx, p.s.ID)
 		a.f.must(err)
-		if len(left) == 0 {
+		if left[0].Behind == 0 && left[0].Waiting == 0 {
 			return
 		}
 	}

@@ -19,7 +19,7 @@ func Run(t *testing.T, factory Factory) {
 		tests map[string]func(f *fixture)
 	}{
 		{"Commit", commitTests}, {"Reference", referenceTests}, {"Wide", wideTests}, {"Grant", grantTests}, {"Party", partyTests},
-		{"Feed", feedTests}, {"Concurrent", concurrentTests}, {"Race", raceTests}, {"Stream", streamTests}, {"Choose", chooseTests}, {"Issue", issueTests},
+		{"Feed", feedTests}, {"Concurrent", concurrentTests}, {"Race", raceTests}, {"Stream", streamTests}, {"Choose", chooseTests}, {"Issue", issueTests}, {"Idle", idleTests},
 		{"Digest", digestTests}, {"Send", sendTests}, {"Keyring", keyringTests},
 		{"Attempt", attemptTests}, {"Letter", letterTests}, {"Rewind", rewindTests}, {"Signal", signalTests}, {"Standing", standingTests}, {"Lease", leaseTests}, {"Scratch", scratchTests}, {"Trim", trimTests},
 	} {

@@ -181,6 +181,28 @@ var trimTests = map[string]func(f *fixture){
 		}
 	},
 
+	"a stream that missed nothing moves along": func(f *fixture) {
+		p, q, e, b := f.party(), f.party(), f.user("ada"), f.user("bob")
+		f.grant(p, e.ID, "title")
+		idle, behind := f.stream(p), f.stream(q)
+		agreed := f.stream(f.agreement("title"))
+		f.grant(q, b.ID, "title")
+		upTo := f.head()
+		f.user("cleo")
+		f.trim(upTo.Position)
+		for name, s := range map[string]*hub.Stream{"idle": idle, "agreed": agreed} {
+			if now := f.streamNow(s); now.At != upTo.Position || now.Base != upTo.Position || now.Tag != upTo.Tag || now.Generation != s.Generation || now.Signal != s.Signal {
+				f.Errorf("%s: %+v", name, now)
+			}
+		}
+		f.equal("the one with something to read", f.streamNow(behind), behind)
+		f.issue(behind)
+		f.one(behind)
+		f.update(e, "title")
+		f.issue(idle)
+		f.equal("names", f.one(idle).Delivery.Names, []string{"title"})
+	},
+
 	"an ended party": func(f *fixture) {
 		p, e := f.party(), f.user("ada")
 		g := f.grant(p, e.ID, "title")
