@@ -270,7 +270,7 @@ type plan struct {
 
 // plan decides the jobs against the entries as they were read. Those that change nothing are answered at once.
 func (h *Hub) plan(v *view, jobs []*job) *plan {
-	p := &plan{batch: Batch{Now: h.now()}}
+	p := &plan{}
 	for _, d := range v.decide(jobs, h.now()) {
 		if d.write == nil {
 			d.finish(nil, 0)
@@ -292,6 +292,7 @@ func (h *Hub) plan(v *view, jobs []*job) *plan {
 // good. Those whose entry changed meanwhile have to be decided again.
 func (h *Hub) commit(ctx context.Context, p *plan) error {
 	for len(p.pending) > 0 {
+		p.batch.Now = h.now()
 		receipt, err := h.store.Commit(ctx, p.batch)
 		if err != nil {
 			return fmt.Errorf("commit: %w", err)
@@ -304,7 +305,6 @@ func (h *Hub) commit(ctx context.Context, p *plan) error {
 			}
 		}
 		p.pending, p.batch.Items = p.pending[receipt.Done:], p.batch.Items[receipt.Done:]
-		p.batch.Now = h.now()
 	}
 	return nil
 }
