@@ -76,7 +76,7 @@ func (h *Hub) deltaPage(ctx context.Context, party ID, text string, limit int) (
 	}
 	page := events.Page{Changes: []events.Item{}, ExpiresIn: int64(TombstoneLife.Seconds())}
 	for looked := 0; looked < lookRatio && len(page.Changes) == 0; looked++ {
-		more, err := read.next(ctx, limit, false, func(r FeedRow, terms consent.Terms, t consent.Telling) error {
+		more, err := read.next(ctx, limit, func(r FeedRow, terms consent.Terms, t consent.Telling) error {
 			page.Changes = append(page.Changes, read.item(r, terms, t))
 			return nil
 		})
@@ -135,9 +135,9 @@ func (h *Hub) startReading(ctx context.Context, party ID, text string) (*reading
 }
 
 // next reads up to limit rows after the cursor in one snapshot, tells those that are to be told, and moves the cursor.
-func (r *reading) next(ctx context.Context, limit int, values bool, tell func(FeedRow, consent.Terms, consent.Telling) error) (more bool, err error) {
+func (r *reading) next(ctx context.Context, limit int, tell func(FeedRow, consent.Terms, consent.Telling) error) (more bool, err error) {
 	anchor := r.at.anchor()
-	page, err := r.h.store.Feed(ctx, FeedQuery{Party: r.at.Party, After: r.at.At, Limit: limit, At: anchor, Values: values})
+	page, err := r.h.store.Feed(ctx, FeedQuery{Party: r.at.Party, After: r.at.At, Limit: limit, At: anchor})
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return false, ErrUnauthenticated // the party was removed meanwhile

@@ -152,7 +152,7 @@ func (h *Hub) Live(ctx context.Context, party ID, text string, limit int) (notic
 		return nil, "", false, err
 	}
 	before := h.keys.sealCursor(read.at)
-	more, err = read.next(ctx, limit, false, func(row FeedRow, terms consent.Terms, t consent.Telling) error {
+	more, err = read.next(ctx, limit, func(row FeedRow, terms consent.Terms, t consent.Telling) error {
 		if terms.Purposes.Has(consent.Notify) {
 			notices = append(notices, Notice{
 				Entry: row.Entry.ID, Subject: scim(row.Entry.Type, read.sector.subject(row.Entry.ID)),

@@ -79,7 +79,7 @@ func (h *Hub) placeOf(ctx context.Context, party ID, text string) (Place, error)
 		return Place{}, err
 	}
 	to := Place{read.at.Base, read.at.At, read.at.Generation}
-	_, err = read.next(ctx, 1, false, func(FeedRow, consent.Terms, consent.Telling) error { return nil })
+	_, err = read.next(ctx, 1, func(FeedRow, consent.Terms, consent.Telling) error { return nil })
 	return to, err
 }
 
