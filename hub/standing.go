@@ -3,6 +3,7 @@ package hub
 import (
 	"cmp"
 	"encoding/json"
+	"reflect"
 	"slices"
 	"time"
 
@@ -61,12 +62,24 @@ type Rewritten struct {
 }
 
 // Rewrite applies a writer's choices (w: settings, status, reason, by, verified) to the stream as it stands. waiting are
-// the stream's own deliveries, own those that come with the write. ErrTooSoon: too many verifications are owed already.
+// the stream's own deliveries, own those that come with the write. ErrTooSoon: too many verifications are owed already, or
+// another was asked for at the same time.
+//
+// That a verification was asked for mends nothing and is no new version: attempts that fail keep to what their receiver
+// asked for by Retry-After. So Verified is compared here, as the version does not tell two askers apart.
 func Rewrite(was, w Stream, waiting, own []Delivery) (Rewritten, error) {
 	r := Rewritten{Stream: was}
 	s := &r.Stream
-	s.Settings, s.Status, s.Reason, s.By, s.Verified, s.Quiet = w.Settings, w.Status, w.Reason, w.By, w.Verified, w.Quiet
-	s.Version++
+	s.Settings, s.Status, s.Reason, s.By, s.Quiet = w.Settings, w.Status, w.Reason, w.By, w.Quiet
+	s.Verified = max(was.Verified, w.Verified)
+	asked := s.Verified != was.Verified
+	if asked && was.Verified != 0 && s.Verified-was.Verified < VerificationInterval.Microseconds() {
+		return r, ErrTooSoon
+	}
+	if !asked || w.Status != was.Status || w.Reason != was.Reason || w.By != was.By || w.Quiet != was.Quiet ||
+		!reflect.DeepEqual(w.Settings, was.Settings) {
+		s.Version++
+	}
 	r.Forget = s.Status == subscriptions.Disabled
 	r.ToHead = was.Status == subscriptions.Disabled && !r.Forget
 	r.Hurry = was.Settings.Delivery != s.Settings.Delivery || was.Status != subscriptions.Enabled && s.Status == subscriptions.Enabled
@@ -148,7 +161,9 @@ func (s *Stream) Heard(o Outcome, now int64) (due int64) {
 		s.Failures, s.Failing, s.Problem = 0, 0, o.Reason
 	case o.Reason != "":
 		s.Failures, s.Problem = s.Failures+1, o.Reason
-		if s.Failing == 0 {
+		// Who refuses one token answers: it says nothing of how long the receiver has failed, and would pause it for one
+		// refusal long ago and one trouble today (PA-07).
+		if s.Failing == 0 && subscriptions.TroubleClass(o.Reason) != "token" {
 			s.Failing = now
 		}
 	}

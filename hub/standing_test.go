@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -187,6 +188,84 @@ func TestPausesUnderFaults(t *testing.T) {
 		}
 		if now := must(w.h.Stream(w.ctx(), p.caller, s.ID.String()))(t); now.Status != subscriptions.Enabled {
 			t.Errorf("it stays %s: %s", now.Status, now.Reason)
+		}
+	})
+}
+
+// PA-07: how long a receiver has failed is counted from the first attempt that it did not answer, or only with trouble of its
+// own. Who refuses a token answers.
+func TestRefusedTokenIsNoFailingReceiver(t *testing.T) {
+	friday := int64(1_000_000)
+	saturday := friday + (25 * time.Hour).Microseconds()
+	for reason, next := range map[string]subscriptions.Next{
+		events.CodeInvalidRequest: subscriptions.Dead, "http 400": subscriptions.Retry, "http 413": subscriptions.Retry,
+		events.CodeInvalidKey: subscriptions.Remake,
+	} {
+		var s hub.Stream
+		s.Heard(hub.Outcome{Next: next, Reason: reason}, friday)
+		if s.Failing != 0 || s.Failures != 1 || s.Problem != reason {
+			t.Errorf("%s: %+v", reason, s)
+		}
+		s.Heard(hub.Outcome{Next: subscriptions.Retry, Reason: "http 503"}, saturday)
+		s.Heard(hub.Outcome{Next: next, Reason: reason}, saturday+1)
+		if s.Failing != saturday {
+			t.Errorf("%s: failing since %d", reason, s.Failing)
+		}
+	}
+}
+
+// Asking for a verification mends nothing: what is to be retried keeps to what the receiver asked for by Retry-After.
+func TestVerificationKeepsBackOff(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		e := w.person("anna", nil)
+		w.grant(p, e, "title")
+		s := w.pushed(p)
+		w.patch(e, replace("title", "Chief"))
+		held := w.next(s, p)
+		to := must(w.h.Endpoint(w.ctx(), s.ID))(t)
+		if err := w.h.Verify(w.ctx(), p.caller, s.ID.String(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if now := must(w.h.Endpoint(w.ctx(), s.ID))(t); now.Version != to.Version {
+			t.Errorf("version %d after %d", now.Version, to.Version)
+		}
+		if err := w.h.Settle(w.ctx(), s.ID, []hub.Outcome{{JTI: held[0].Outgoing.JTI, Next: subscriptions.Retry, Reason: "http 503",
+			Due: w.clock.Add(10 * time.Minute).UnixMicro(), Version: to.Version, Attempt: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if told := w.drain(s, p); len(told) != 1 || told[0] != events.Verification {
+			t.Errorf("told %v", told)
+		}
+		if err := w.h.Verify(w.ctx(), p.caller, s.ID.String(), nil); !errors.Is(err, hub.ErrTooSoon) { // SC-10
+			t.Errorf("asked again at once: %v", err)
+		}
+	})
+}
+
+// SC-10: of those who ask at once, one is heard, and a write of the settings beside it does not forget that.
+func TestVerificationsAtOnce(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		s := w.pushed(p)
+		w.clock = w.clock.Add(time.Minute)
+		if err := w.h.Verify(w.ctx(), p.caller, s.ID.String(), nil); err != nil {
+			t.Fatal(err)
+		}
+		w.clock = w.clock.Add(time.Minute)
+		read := must(w.store.Stream(w.ctx(), p.ID, s.ID))(t)
+		first, second, settings := *read, *read, *read
+		first.Verified, second.Verified = w.clock.UnixMicro(), w.clock.UnixMicro()+1
+		if _, _, err := w.store.SetStream(w.ctx(), first, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := w.store.SetStream(w.ctx(), second, nil); !errors.Is(err, hub.ErrTooSoon) {
+			t.Errorf("the second at once: %v", err)
+		}
+		settings.Settings.Description = "other"
+		now, _, err := w.store.SetStream(w.ctx(), settings, nil)
+		if err != nil || now.Verified != first.Verified || now.Version != read.Version+1 {
+			t.Errorf("%+v, %v", now, err)
 		}
 	})
 }

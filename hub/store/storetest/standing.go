@@ -182,10 +182,9 @@ var standingTests = map[string]func(f *fixture){
 
 	"failures are counted from the first": func(f *fixture) {
 		_, _, _, s := f.changed()
-		jti := f.send(s)
-		f.settle(s, subscriptions.Retry, 0, jti)
+		f.outcome(s, hub.Outcome{JTI: f.send(s), Next: subscriptions.Retry, Reason: "timeout"})
 		first := f.streamNow(s)
-		if first.Failures != 1 || first.Failing != f.now || first.Problem != "test" {
+		if first.Failures != 1 || first.Failing != f.now || first.Problem != "timeout" {
 			f.Errorf("%+v", first)
 		}
 		f.settle(s, subscriptions.Dead, 0, f.send(s))
