@@ -105,8 +105,8 @@ func (h *Hub) next(ctx context.Context, stream ID, limit int, begin func([]Sendi
 		}
 		more = unread || rest
 		// Nothing of this round may go (it was revoked, says nothing on this stream, or another node has it): look on, as
-		// what it kept waiting may be next.
-		if len(out) > 0 || !more && round >= maxRounds {
+		// what it kept waiting may be next. Each such round ends something of the window, or it is one too many.
+		if len(out) > 0 || !more && round >= maxRounds || round >= Window {
 			return out, more, nil
 		}
 	}

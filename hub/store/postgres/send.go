@@ -241,7 +241,7 @@ func (h *holding) begin(b *pgx.Batch, a *hub.Attempt, now int64) bool {
 	}
 	d := *found
 	beside := h.window.of(d.Stream, d.Entry)
-	if !d.Entry.IsZero() && slices.ContainsFunc(beside, func(o hub.Delivery) bool { return o.Busy > now }) {
+	if !d.Void && !d.Entry.IsZero() && slices.ContainsFunc(beside, func(o hub.Delivery) bool { return o.Busy > now }) {
 		return false // another node was faster with the entry's other delivery
 	}
 	page := h.pages[d.Party]
@@ -430,11 +430,11 @@ func (s *Store) Lease(ctx context.Context, node string, now, until int64, method
 			WHERE s.method = $2 AND (s.lease_owner = $1 OR s.lease_until <= $3) AND (s.status <> 'enabled'
 				AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.entry IS NULL AND d.type = $5 AND (d.due <= $3 OR d.busy > $3))
 			OR s.status = 'enabled' AND (s.generation <> p.generation
-				OR EXISTS (SELECT FROM exclusion x WHERE x.stream = s.id AND x.back)
 				OR EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy <= $3 AND (d.due <= $3 OR d.void))
 				OR s.lease_owner = $1 AND EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.busy > $3)
 				OR (SELECT count(*) FROM delivery d WHERE d.stream = s.id AND d.entry IS NOT NULL) < $4 AND (
 					EXISTS (SELECT FROM signal_party sp WHERE sp.party = s.party AND sp.position > s.signal)
+					OR EXISTS (SELECT FROM exclusion x WHERE x.stream = s.id AND x.back)
 					OR s.quiet <= $3 AND NOT p.agreement AND EXISTS (SELECT FROM grants g WHERE g.party = s.party AND g.position > s.at)
 					OR s.quiet <= $3 AND p.agreement AND EXISTS (SELECT FROM entry e WHERE e.position > s.at))
 				OR s.lease_owner <> $1 AND s.lease_owner <> ''

@@ -93,7 +93,7 @@ func (t *attempts) begin(now int64, a hub.Attempt) (bool, error) {
 	if !there || d.Busy > now || a.Keyring != t.keyring || !hub.MayLeave(t.streams[d.Stream].Status, d) {
 		return false, nil
 	}
-	if !d.Entry.IsZero() && t.busy[pair{d.Stream, d.Entry}] {
+	if !d.Void && !d.Entry.IsZero() && t.busy[pair{d.Stream, d.Entry}] {
 		return false, nil // another node was faster with the entry's other delivery
 	}
 	d.Remake = d.Remake || a.Remakes(d)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 
 	"tidings/events"
 	"tidings/hub"
@@ -98,11 +99,12 @@ func (c *conn) owners(stream hub.ID, outcomes []hub.Outcome) (map[string]hub.ID,
 
 // hasWork says of a stream s and its party p whether there is anything to do: rows, signals, subjects that are back or
 // another generation to issue, deliveries to send, or attempts that run: the node's own, or those of one that lost its
-// lease. Parameters: now, three times.
-const hasWork = "(s.quiet <= ? AND CASE p.agreement WHEN 0 THEN EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at)" +
+// lease. Where the window is full nothing but another generation is issued. Parameters: now, three times.
+var hasWork = "((s.quiet <= ? AND CASE p.agreement WHEN 0 THEN EXISTS (SELECT 1 FROM grants g WHERE g.party = s.party AND g.position > s.at)" +
 	" ELSE EXISTS (SELECT 1 FROM entry e WHERE e.position > s.at) END" +
 	" OR EXISTS (SELECT 1 FROM signal_party x WHERE x.party = s.party AND x.position > s.signal)" +
-	" OR EXISTS (SELECT 1 FROM exclusion x WHERE x.stream = s.id AND x.back <> 0)" +
+	" OR EXISTS (SELECT 1 FROM exclusion x WHERE x.stream = s.id AND x.back <> 0))" +
+	" AND (SELECT count(*) FROM delivery d WHERE d.stream = s.id AND d.entry IS NOT NULL) < " + strconv.Itoa(hub.Window) +
 	" OR s.generation <> p.generation" +
 	" OR EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id AND (d.due <= ? OR d.busy > ?)))"
 

@@ -140,6 +140,29 @@ var attemptTests = map[string]func(f *fixture){
 		}
 	},
 
+	"a lost attempt of a grant that ended, beside one under way": func(f *fixture) {
+		_, _, g, s := f.changed()
+		lost := f.attempt(f.one(s))
+		f.begin(lost)
+		f.revoke(g) // void while its attempt is under way
+		f.now = lost.Busy + 1
+		f.commit(f.grantLine(f.freshGrant(g), hub.Granted))
+		f.issue(s)
+		void := f.attempt(f.sendable(s)[0])
+		void.Tokens = nil
+		row := f.attempt(f.sendable(s)[1])
+		if row.Delivery == lost.Delivery || void.Delivery != lost.Delivery {
+			f.Fatalf("%+v", f.sendable(s))
+		}
+		if got := f.begin(row); !got[0] {
+			f.Fatal("the new grant's did not begin")
+		}
+		f.begin(void)
+		if n := len(f.sendable(s)); n != 0 {
+			f.Errorf("%d are offered again and again", n)
+		}
+	},
+
 	"the end of an attempt that was outlived": func(f *fixture) {
 		for _, next := range []subscriptions.Next{subscriptions.Retry, subscriptions.Hold, subscriptions.Dead} {
 			p, _, g, s := f.changed()

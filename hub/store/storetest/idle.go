@@ -79,6 +79,31 @@ var idleTests = map[string]func(f *fixture){
 		}
 	},
 
+	"a full window has no work for a pusher": func(f *fixture) {
+		p := f.party()
+		users := f.users("u", hub.Window+1)
+		s := f.stream(p)
+		f.grantAll([]*hub.Party{p}, users, "title")
+		f.issue(s)
+		all, err := f.store.Sendable(f.ctx, s.ID, f.tick(), hub.Window)
+		f.must(err)
+		var attempts []hub.Attempt
+		var jtis []string
+		for _, sending := range all {
+			a := f.attempt(sending)
+			attempts, jtis = append(attempts, a), append(jtis, a.Tokens[0].JTI)
+		}
+		f.begin(attempts...)
+		f.settle(s, subscriptions.Retry, f.now+1_000_000, jtis...)
+		if got, _ := f.leased(s); got {
+			f.Error("leased, though nothing is due and nothing has room")
+		}
+		f.settle(s, subscriptions.Done, 0, jtis[0])
+		if got, _ := f.leased(s); !got {
+			f.Error("not leased, though there is room")
+		}
+	},
+
 	"a place that has not caught up": func(f *fixture) {
 		p, _, _, s := f.changed()
 		f.settle(s, subscriptions.Done, 0, f.send(s))
