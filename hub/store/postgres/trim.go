@@ -46,11 +46,11 @@ func (s *Store) Trim(ctx context.Context, upTo int64, limit int) (more bool, err
 	return more, fail("trim", err)
 }
 
-// fallOff moves Oldest, and with it the streams that stand before a tombstone that is about to go, or whose removal waits in
-// the window: without the tombstone no token can be made of it. One that nothing concerned since stands still (hub.Prospect)
+// fallOff moves Oldest, and with it the streams that stand before a tombstone that is about to go, or whose removal is not
+// settled: without the tombstone no token can be made of it, nor anew if its key is recalled. One that nothing concerned since stands still (hub.Prospect)
 // and is moved along, so that a digest's cursor is one that /delta takes; one that has something to read, but no tombstone, stays.
 func fallOff(ctx context.Context, tx pgx.Tx, upTo int64) error {
-	const waits = `EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.kind = 'removed' AND NOT d.sent AND d.position <= $1)`
+	const waits = `EXISTS (SELECT FROM delivery d WHERE d.stream = s.id AND d.kind = 'removed' AND d.position <= $1)`
 	b := &pgx.Batch{}
 	b.Queue(`SELECT id FROM stream s WHERE status <> $2 AND (at < $1 OR `+waits+`) ORDER BY id FOR NO KEY UPDATE`,
 		upTo, string(subscriptions.Disabled))

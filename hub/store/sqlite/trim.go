@@ -37,12 +37,12 @@ func (s *Store) Trim(ctx context.Context, upTo int64, limit int) (more bool, err
 }
 
 // fallOff moves Oldest, and makes the generation of streams that stand before a tombstone about to go an old one: that is
-// how a stream learns to tell its receiver that a snapshot is needed. So does one whose removal waits in the window: without
-// the tombstone no token can be made of it. One that nothing concerned since stands still (hub.Prospect) and is moved along,
+// how a stream learns to tell its receiver that a snapshot is needed. So does one whose removal is not settled: without the
+// tombstone no token can be made of it, nor anew if its key is recalled. One that nothing concerned since stands still (hub.Prospect) and is moved along,
 // so that a digest's cursor is one that /delta takes; one that has something to read, but no tombstone, stays.
 func (c *conn) fallOff(upTo int64) error {
 	if err := c.exec("UPDATE stream AS s SET generation = 0 WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.stream = s.id "+
-		"AND d.kind = 'removed' AND d.sent = 0 AND d.position <= ?)", upTo); err != nil {
+		"AND d.kind = 'removed' AND d.position <= ?)", upTo); err != nil {
 		return err
 	}
 	if err := c.exec("UPDATE stream AS s SET generation = 0 WHERE s.at < ?1 AND CASE (SELECT p.agreement FROM party p WHERE p.id = s.party) "+

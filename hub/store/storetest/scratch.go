@@ -8,6 +8,7 @@ import (
 
 	"tidings/consent"
 	"tidings/hub"
+	"tidings/subscriptions"
 )
 
 // soon is a time to expire at. Keep and Swap go by the real clock, as records are a matter of minutes.
@@ -201,6 +202,22 @@ var trimTests = map[string]func(f *fixture){
 		f.update(e, "title")
 		f.issue(idle)
 		f.equal("names", f.one(idle).Delivery.Names, []string{"title"})
+	},
+
+	"a removal that was sent and is not settled": func(f *fixture) { // its key may be recalled, and what is made anew needs a row
+		p, e := f.party(), f.user("ada")
+		g := f.grant(p, e.ID, "title")
+		s := f.stream(p)
+		f.revoke(g)
+		f.issue(s)
+		f.settle(s, subscriptions.Retry, 0, f.send(s))
+		upTo := f.head().Position
+		f.user("bob")
+		f.trim(upTo)
+		f.issue(s)
+		if d := f.one(s).Delivery; d.Type != "urn:test:feed-changed" {
+			f.Errorf("%+v", d)
+		}
 	},
 
 	"an ended party": func(f *fixture) {
