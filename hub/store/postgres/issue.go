@@ -169,9 +169,6 @@ func issue(ctx context.Context, tx pgx.Tx, s *held, out hub.Issued, now int64) e
 // add issues a delivery, absorbed by what waits of its entry.
 func (w *window) add(s *held, d hub.Delivery) {
 	d.Stream, d.Party, d.Order = s.ID, s.Party, s.order
-	if d.ID.IsZero() {
-		d.ID = hub.NewID()
-	}
 	kept := hub.Absorb(w.of(s.ID, d.Entry), d)
 	w.apply(kept)
 	if len(kept.Put) == 1 && kept.Put[0].ID == d.ID {

@@ -29,9 +29,6 @@ func (s *Store) CreateStream(ctx context.Context, stream hub.Stream, limit int) 
 	if err != nil {
 		return nil, fail("create stream", err)
 	}
-	if stream.ID.IsZero() {
-		stream.ID = hub.NewID()
-	}
 	err = s.write(ctx, func(tx pgx.Tx) error {
 		p, err := lockParty(ctx, tx, stream.Party)
 		if err != nil {
@@ -177,9 +174,6 @@ func (s *Store) SetStream(ctx context.Context, stream hub.Stream, own []hub.Deli
 		queueRewritten(b, r, &dropped)
 		for i := range own {
 			own[i].Stream, own[i].Party, own[i].Order = set.ID, set.Party, set.order
-			if own[i].ID.IsZero() {
-				own[i].ID = hub.NewID()
-			}
 			set.order++
 		}
 		queueDeliveries(b, own)

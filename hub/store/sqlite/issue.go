@@ -211,9 +211,6 @@ func (w *window) add(s hub.Stream, ds []hub.Delivery) error {
 		return err
 	}
 	for i, d := range ds {
-		if d.ID.IsZero() {
-			d.ID = hub.NewID()
-		}
 		d.Stream, d.Party, d.Order = s.ID, s.Party, order+int64(i)
 		if err := w.keep(hub.Absorb(w.of(d.Entry), d)); err != nil {
 			return err

@@ -202,9 +202,6 @@ func (c *conn) addOwn(s hub.Stream, own []hub.Delivery) error {
 		return err
 	}
 	for i, d := range own {
-		if d.ID.IsZero() {
-			d.ID = hub.NewID()
-		}
 		d.Stream, d.Party, d.Order = s.ID, s.Party, order+int64(i)
 		if err := c.putDelivery(d); err != nil {
 			return err
