@@ -74,7 +74,7 @@ var idleTests = map[string]func(f *fixture){
 		f.commit(f.changeParty(p, hub.PartyChanged))
 		more, err := f.store.Issue(f.ctx, s.ID, f.tick(), 3, decide)
 		f.must(err)
-		if n := len(f.sendable(s)); n != 4 || more != true { // one at a time of an entry: three signals and feed-changed
+		if n := len(f.sendable(s)); n != 4 || !more { // one at a time of an entry: three signals and feed-changed
 			f.Errorf("%d sendable, more %v", n, more)
 		}
 	},
