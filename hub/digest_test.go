@@ -381,3 +381,24 @@ func TestDigestAfterAQuietMonth(t *testing.T) {
 		w.tells(p, cursor, events.Updated, anna)
 	})
 }
+
+// A signal goes out in the quiet time of a digest, and takes nothing with it: what changed meanwhile is in the next digest.
+func TestSignalInTheQuietTime(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		p := w.party(hub.PartyRequest{})
+		anna := w.person("anna", map[string]any{"title": "Clerk"})
+		w.grant(p, anna, "title")
+		s := w.digests(p, events.SessionRevoked)
+		w.patch(anna, replace("title", "Chief"))
+		first, _ := w.digest(s, p)
+		w.settle(s, subscriptions.Done, 0, first)
+		w.patch(anna, replace("title", "Boss"))
+		w.raise(anna, events.SessionRevoked)
+		if told := w.drain(s, p); !slices.Equal(told, []events.Type{events.SessionRevoked}) {
+			t.Fatalf("in the quiet time: %v", told)
+		}
+		w.clock = w.clock.Add(time.Minute)
+		_, cursor := w.digest(s, p)
+		w.tells(p, cursor, events.Updated, anna)
+	})
+}
